@@ -1,0 +1,1 @@
+"""The `worker` process: workflows, which are pure, and activities, which have effects."""

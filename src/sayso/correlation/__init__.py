@@ -1,0 +1,1 @@
+"""Correlation: which rule an event falls under, and which case it means."""

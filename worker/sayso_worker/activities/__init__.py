@@ -1,0 +1,1 @@
+"""Activities: effects at other services, each recorded in the ledger in one transaction."""

@@ -1,0 +1,53 @@
+"""What Sayso says of a case: its outcome on `outcomes`, and the events that it could not use on `deadletters`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sayso.contracts.payload import Key, Payload
+
+
+class Outcome(StrEnum):
+    """How a case ended. A rejection or a time-out is an outcome, not an error."""
+
+    AUTO_APPROVED = "auto_approved"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    TIMED_OUT = "timed_out"
+    WITHDRAWN = "withdrawn"
+    CANCELLED = "cancelled"
+    PAYMENT_FAILED = "payment_failed"
+    COMPLETED = "completed"
+    COMPENSATED = "compensated"
+    FAILED = "failed"
+
+
+class CaseClosed(Payload):
+    """`sayso.case.closed.v1` on `outcomes`: the case ended; `result` is what the workflow returned, in the seeds' words."""
+
+    case: str
+    workflow: str
+    key: Key
+    generation: int
+    outcome: Outcome
+    result: Any
+    reason: str | None = None
+    milestones: list[str] = []
+    opened_at: datetime
+    closed_at: datetime
+
+
+class EventDead(Payload):
+    """`sayso.event.dead.v1` on `deadletters`: an event without use, with its reason; `original` is base64 of its bytes."""
+
+    state: str
+    reason: str
+    topic: str
+    source: str | None = None
+    event_id: str | None = None
+    type: str | None = None
+    case: str | None = None
+    received_at: datetime
+    original: str

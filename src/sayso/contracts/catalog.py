@@ -1,0 +1,72 @@
+"""The tables of what Sayso knows: event types, workflows, topics. Literal, so that reader and nearest-word search find all.
+
+In: nothing. Out: `EVENT_TYPES` (type → payload model), `WORKFLOWS` (name → what it starts from and what it waits for).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from sayso.contracts.approvals import ApprovalDecided, ApprovalRequested
+from sayso.contracts.cases import CaseClosed, EventDead
+from sayso.contracts.payload import Payload
+from sayso.contracts.payments import PaymentCaptured, PaymentFailed, PaymentRequested
+from sayso.contracts.requests import ApprovalRequest, PurchaseRequested, PurchaseWithdrawn, TaskRequested
+
+
+@dataclass(frozen=True)
+class EventType:
+    """One CloudEvent type: its payload, the topic it travels on, whether Sayso receives (`in`) or sends (`out`) it."""
+
+    model: type[Payload]
+    topic: str
+    direction: str
+
+
+EVENT_TYPES: Mapping[str, EventType] = MappingProxyType(
+    {
+        "com.acme.request.submitted.v1": EventType(ApprovalRequest, "requests", "in"),
+        "com.acme.purchase.requested.v1": EventType(PurchaseRequested, "purchases", "in"),
+        "com.acme.purchase.withdrawn.v1": EventType(PurchaseWithdrawn, "purchases", "in"),
+        "com.acme.task.requested.v1": EventType(TaskRequested, "tasks", "in"),
+        "com.acme.payment.captured.v1": EventType(PaymentCaptured, "payments", "in"),
+        "com.acme.payment.failed.v1": EventType(PaymentFailed, "payments", "in"),
+        "sayso.approval.decided.v1": EventType(ApprovalDecided, "approvals", "in"),
+        "sayso.approval.requested.v1": EventType(ApprovalRequested, "approval-requests", "out"),
+        "sayso.payment.requested.v1": EventType(PaymentRequested, "payment-commands", "out"),
+        "sayso.case.closed.v1": EventType(CaseClosed, "outcomes", "out"),
+        "sayso.event.dead.v1": EventType(EventDead, "deadletters", "out"),
+    }
+)
+
+WITHDRAW_EVENT = "withdraw_requested"
+"""The event name under which a `withdraw` binding wakes a workflow."""
+
+
+@dataclass(frozen=True)
+class WorkflowContract:
+    """What a workflow starts from, which events wake it (name → payload), and which field of its request is its key."""
+
+    request: type[Payload]
+    events: Mapping[str, type[Payload]]
+    key_field: str
+
+
+WORKFLOWS: Mapping[str, WorkflowContract] = MappingProxyType(
+    {
+        "approval_workflow": WorkflowContract(ApprovalRequest, {"approval_received": ApprovalDecided}, key_field="request_id"),
+        "purchase_order_workflow": WorkflowContract(
+            PurchaseRequested,
+            {
+                "approval_received": ApprovalDecided,
+                "payment_received": PaymentCaptured,
+                "payment_failed": PaymentFailed,
+                WITHDRAW_EVENT: PurchaseWithdrawn,
+            },
+            key_field="order_id",
+        ),
+        "task_approval_workflow": WorkflowContract(TaskRequested, {"approval_received": ApprovalDecided}, key_field="task_id"),
+    }
+)

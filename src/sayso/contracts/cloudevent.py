@@ -1,0 +1,167 @@
+"""CloudEvents 1.0 in and out.
+
+In: the original bytes of a message. Out: an `IncomingEvent`, or a `MalformedError` whose text a person understands.
+The envelope that Dapr puts around a raw message has a random id and is never looked at. Identity is `source` + `id`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, NoReturn
+
+from cloudevents.exceptions import GenericException
+from cloudevents.pydantic.v2 import CloudEvent
+from pydantic import ValidationError
+
+from sayso.contracts.payload import explain
+from sayso.errors import MalformedError
+
+ATTRIBUTE_CHARACTERS_MAX = 2_000
+CONTENT_TYPE = "application/cloudevents+json"
+SPEC_VERSION = "1.0"
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingEvent:
+    """One CloudEvent, parsed. `data` holds exact numbers (int, Decimal)."""
+
+    source: str
+    id: str
+    type: str
+    subject: str | None
+    data: Any
+    attributes: dict[str, Any]
+
+    @property
+    def identity(self) -> str:
+        """SHA-256 of source and id; the length prefix keeps two different pairs from meeting."""
+        return hashlib.sha256(f"{len(self.source)}:{self.source}{self.id}".encode()).hexdigest()
+
+    @property
+    def content_digest(self) -> str:
+        """SHA-256 of what the event says (type, subject, data), whatever a transport added around it."""
+        said = json.dumps([self.type, self.subject, self.data], sort_keys=True, default=str, separators=(",", ":"))
+        return hashlib.sha256(said.encode()).hexdigest()
+
+
+def parse_event(raw: bytes) -> IncomingEvent:
+    """Read one structured-mode CloudEvent from its original bytes, or raise `MalformedError`."""
+    document = _json_object(raw)
+    attributes = {name: value for name, value in document.items() if name not in ("data", "data_base64")}
+    for name in ("id", "source", "type"):
+        _check_attribute(attributes, name)
+    if attributes.get("specversion") != SPEC_VERSION:
+        raise MalformedError(f'`specversion` is {attributes.get("specversion")!r}; Sayso reads CloudEvents "{SPEC_VERSION}"')
+    if not isinstance(attributes.get("traceparent", ""), str):
+        attributes.pop("traceparent")  # others' tracing must never cost an event
+    data = _data_of(document)
+    try:
+        event = CloudEvent(**attributes, data=None)
+    except ValidationError as error:
+        raise MalformedError(f"not a valid CloudEvent: {explain(error)}") from error
+    except (GenericException, TypeError, ValueError) as error:
+        raise MalformedError(f"not a valid CloudEvent: {_first_line(error)}") from error
+    return IncomingEvent(event.source, event.id, event.type, event.subject, data, attributes)
+
+
+def _json_object(raw: bytes) -> dict[str, Any]:
+    if not raw.strip():
+        raise MalformedError("the message is empty")
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise MalformedError(f"not UTF-8: byte {error.start} is 0x{raw[error.start]:02x}") from error
+    try:
+        document = json.loads(text, parse_float=Decimal, parse_constant=_refuse_constant, object_pairs_hook=_unique_names)
+        if "\\u" in text:  # an unpaired surrogate can be neither stored nor sent on
+            json.dumps(document, ensure_ascii=False, default=str).encode("utf-8")
+    except json.JSONDecodeError as error:
+        raise MalformedError(f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from error
+    except RecursionError as error:
+        raise MalformedError("JSON nested too deeply") from error
+    except UnicodeEncodeError as error:
+        raise MalformedError("text with an unpaired UTF-16 surrogate") from error
+    except ValueError as error:
+        raise MalformedError(f"not usable JSON: {_first_line(error)}") from error
+    if not isinstance(document, dict):
+        raise MalformedError(f"a CloudEvent is a JSON object, this is a JSON {_json_kind(document)}")
+    return document
+
+
+def _check_attribute(attributes: dict[str, Any], name: str) -> None:
+    value = attributes.get(name)
+    if value is None:
+        raise MalformedError(f"no `{name}`: a CloudEvent needs `specversion`, `id`, `source` and `type`")
+    if not isinstance(value, str) or not value.strip():
+        raise MalformedError(f"`{name}` must be a non-empty text")
+    if len(value) > ATTRIBUTE_CHARACTERS_MAX:
+        raise MalformedError(f"`{name}` has {len(value)} characters; at most {ATTRIBUTE_CHARACTERS_MAX}")
+    if any(ord(character) < 0x20 or 0x7F <= ord(character) < 0xA0 for character in value):
+        raise MalformedError(f"`{name}` contains a control character, which CloudEvents forbids")
+
+
+def _data_of(document: dict[str, Any]) -> Any:
+    if "data_base64" not in document:
+        return document.get("data")
+    if "data" in document:
+        raise MalformedError("both `data` and `data_base64` are set")
+    try:
+        decoded = base64.b64decode(document["data_base64"], validate=True)
+    except (binascii.Error, TypeError, ValueError) as error:
+        raise MalformedError("`data_base64` is not base64") from error
+    content_type = str(document.get("datacontenttype", "application/json")).partition(";")[0].strip().lower()
+    if content_type == "application/json" or content_type.endswith("+json"):
+        return _json_object(decoded)
+    return decoded.decode("utf-8", errors="replace")
+
+
+def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        names = [name for name, _ in pairs]
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the name {repeated!r} appears twice in one object")
+    return document
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _json_kind(document: object) -> str:
+    kinds = {list: "array", str: "string", bool: "boolean", type(None): "null"}
+    return kinds.get(type(document), "number")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:300]
+
+
+def format_event(
+    *,
+    event_id: str,
+    source: str,
+    event_type: str,
+    data: Any,
+    time: datetime,
+    subject: str | None = None,
+    **extensions: str,
+) -> bytes:
+    """Write a structured-mode CloudEvent; `data` is JSON-ready. The same arguments give the same bytes."""
+    document: dict[str, Any] = {
+        "specversion": SPEC_VERSION,
+        "id": event_id,
+        "source": source,
+        "type": event_type,
+        "time": time.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "datacontenttype": "application/json",
+    }
+    if subject is not None:
+        document["subject"] = subject
+    return json.dumps(document | extensions | {"data": data}, separators=(",", ":")).encode()

@@ -1,0 +1,151 @@
+"""What passes between the ledger and a workflow: its input, the events raised to it, and what its steps record.
+
+All of it is plain JSON, because the engine keeps it in the instance's history. `CaseInput` is a snapshot: settings that change
+later do not touch a case that is open.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from sayso.contracts.cases import Outcome
+from sayso.contracts.money import Amount
+
+
+class Snapshot(BaseModel):
+    """Frozen and exact: Sayso writes these itself, so an unknown field is a bug."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CaseRef(Snapshot):
+    """Which case this is; `instance_id` is its Dapr workflow instance."""
+
+    workflow: str
+    key: str
+    generation: int
+    instance_id: str
+    opened_at: datetime
+
+
+class Plan(Snapshot):
+    """What the settings say for this one case, taken when it was opened."""
+
+    auto_approve_below: Amount | None = None
+    approver_group: str = "managers"
+    approval_timeout_seconds: float
+    payment_timeout_seconds: float | None = None
+    accept_raw_raise: bool = False
+    resolution: int = 1
+
+
+class CaseInput(Snapshot):
+    """The input of every shipped workflow."""
+
+    case: CaseRef
+    request: dict[str, Any]
+    plan: Plan
+
+
+class RaisedEvent(Snapshot):
+    """What `raise_workflow_event` carries: the event's identity first, because a workflow uses an event at most once."""
+
+    seq: int | None
+    identity: str
+    name: str
+    received_at: datetime | None
+    data: dict[str, Any]
+    channel: str = "topic"
+
+    @classmethod
+    def from_engine(cls, instance_id: str, name: str, payload: Any) -> RaisedEvent:
+        """Read a payload that the engine hands over; one raised past the ledger gets the hash of its content as identity."""
+        if isinstance(payload, str):  # the Dapr CLI encodes its input a second time
+            try:
+                payload = json.loads(payload)
+            except json.JSONDecodeError:
+                payload = {"text": payload}
+        if isinstance(payload, dict) and payload.keys() >= {"identity", "seq", "data"}:
+            return cls.model_validate(payload)
+        data = payload if isinstance(payload, dict) else {"value": payload}
+        content = json.dumps([instance_id, name.lower(), data], sort_keys=True, default=str)
+        identity = hashlib.sha256(content.encode()).hexdigest()
+        return cls(seq=None, identity=identity, name=name, received_at=None, data=data, channel="dapr-api")
+
+
+class Refusal(Snapshot):
+    """An event that the workflow saw and did not use, and why."""
+
+    seq: int | None
+    reason: str
+
+
+class OutgoingEvent(Snapshot):
+    """An event to publish through the outbox. `slot` makes its id: the same slot of the same case is the same event."""
+
+    slot: str
+    topic: str
+    type: str
+    data: dict[str, Any]
+
+
+class Notice(Snapshot):
+    """A notice to a person or group. `name` is the seed's activity name, `send_approval_confirmation`."""
+
+    name: str
+    recipient: str
+    title: str
+    body: str
+
+
+class Closing(Snapshot):
+    """The end of a case: its outcome and the workflow's result in the seeds' words."""
+
+    outcome: Outcome
+    result: Any
+    reason: str | None = None
+    milestones: list[str] = []
+
+
+class TaskDecision(Snapshot):
+    """What became of the approval task: `approve` or `reject`, by whom, through which channel."""
+
+    decision: str
+    decided_by: str
+    comment: str | None = None
+    channel: str = "topic"
+
+
+class StepInput(Snapshot):
+    """The input of every activity: an optional effect's arguments, and what its one ledger transaction records."""
+
+    case: CaseRef
+    step: str
+    iteration: int = 0
+    arguments: dict[str, Any] = {}
+    used: list[int] = []
+    refused: list[Refusal] = []
+    publish: list[OutgoingEvent] = []
+    notices: list[Notice] = []
+    decision: TaskDecision | None = None
+    stage: str | None = None
+    closing: Closing | None = None
+
+    @property
+    def idempotency_key(self) -> str:
+        """Case, step and iteration: kept by a rerun, passed on to the service that is called."""
+        return f"{self.case.instance_id}/{self.step}/{self.iteration}"
+
+
+class DeadlineInput(Snapshot):
+    """The input of `confirm_deadline`: whose deadline, and which events would have met it. `handled` have been seen already."""
+
+    case: CaseRef
+    deadline: datetime
+    waited_for: list[str]
+    handled: list[int] = []

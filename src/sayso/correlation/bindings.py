@@ -1,0 +1,262 @@
+"""Bindings: which event does what to which case. `config/bindings.yaml`, loaded once and compiled at load.
+
+In: the file. Out: `Bindings`, whose `match` gives the one rule for an event. Invariant: exactly one binding for an event; two
+rules that could both take it without a `when` to tell them apart stop the start.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from sayso.config_file import ConfigFile, ConfigModel, Location, did_you_mean, load_config
+from sayso.contracts.catalog import EVENT_TYPES, WITHDRAW_EVENT, WORKFLOWS, WorkflowContract
+from sayso.contracts.cloudevent import IncomingEvent
+from sayso.correlation.expressions import Expression, view_of
+from sayso.errors import MalformedError
+
+ACTIONS = ("start", "resume", "withdraw", "record")
+
+
+class BindingRule(ConfigModel):
+    """One entry of `bindings.yaml`, as written."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="Unique name; shown wherever the rule decided something.")
+    topic: str = Field(min_length=1, description="The topic that the event comes from.")
+    type: str = Field(min_length=1, description="The CloudEvent type.")
+    when: str | None = Field(None, description="CEL: take the event only if this is true.")
+    key: str | None = Field(None, description="CEL: the business key, text or a whole number. Not for `record`.")
+    start: str | None = Field(None, description="Start this workflow.")
+    resume: str | None = Field(None, description="WORKFLOW.EVENT: wake the open case of this workflow with this event.")
+    withdraw: str | None = Field(None, description="WORKFLOW: its requester takes the request back.")
+    record: bool | None = Field(None, description="Only keep the event.")
+    input: dict[str, str] | None = Field(
+        None, description="CEL by field: the workflow's request, when the event's data has another shape."
+    )
+    early: str | None = Field(None, description="`hold DURATION` (ISO 8601): how long the event waits for its case.")
+
+
+class BindingsFile(ConfigModel):
+    """The whole file."""
+
+    bindings: list[BindingRule] = Field(min_length=1)
+
+
+class Action(StrEnum):
+    """What a binding does with an event."""
+
+    START = "start"
+    RESUME = "resume"
+    RECORD = "record"
+
+
+@dataclass(frozen=True)
+class Binding:
+    """One compiled rule. `workflow` and `event_name` are empty where the action needs none."""
+
+    name: str
+    topic: str
+    type: str
+    action: Action
+    workflow: str
+    event_name: str
+    when: Expression | None
+    key: Expression | None
+    input: dict[str, Expression] | None
+    early_hold: timedelta | None
+
+    @property
+    def does(self) -> str:
+        """The action in words: `resume purchase_order_workflow.approval_received`."""
+        target = ".".join(part for part in (self.workflow, self.event_name) if part)
+        return f"{self.action} {target}".strip()
+
+
+@dataclass(frozen=True)
+class Bindings:
+    """All rules, by topic and type."""
+
+    rules: tuple[Binding, ...]
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """Every topic that has a rule, in the file's order: the subscriptions."""
+        return tuple(dict.fromkeys(rule.topic for rule in self.rules))
+
+    def match(self, topic: str, event: IncomingEvent) -> list[Binding]:
+        """The rules that take this event: one, none, or more than one (which nobody may guess between)."""
+        candidates = [rule for rule in self.rules if rule.topic == topic and rule.type == event.type]
+        if len(candidates) == 1 and candidates[0].when is None:
+            return candidates
+        view = view_of(event)
+        matching, complaints = [], []
+        for rule in candidates:
+            try:
+                if rule.when is None or rule.when.evaluate(view) is True:
+                    matching.append(rule)
+            except MalformedError as error:
+                complaints.append(error)
+        if complaints and not matching:
+            raise complaints[0]
+        return matching
+
+    def types_on(self, topic: str) -> set[str]:
+        """The event types that have a rule on this topic."""
+        return {rule.type for rule in self.rules if rule.topic == topic}
+
+
+def load_bindings(path: Path) -> Bindings:
+    """Read, check and compile the file, or raise `ConfigurationError` with file, line and the nearest valid word."""
+    written, file = load_config(path, BindingsFile)
+    rules = []
+    for index, rule in enumerate(written.bindings):
+        rules.append(_compile(rule, file, ("bindings", index)))
+    _refuse_double_names(written.bindings, file)
+    _refuse_overlaps(rules, file)
+    _refuse_names_that_differ_by_case(rules, file)
+    return Bindings(tuple(rules))
+
+
+def _compile(rule: BindingRule, file: ConfigFile, at: Location) -> Binding:
+    action, target, event_name = _action_of(rule, file, at)
+    contract = WORKFLOWS.get(target)
+    if action is not Action.RECORD and rule.key is None:
+        raise file.error(at, f'binding "{rule.name}": `key` is missing (CEL, for example event.data.order_id)')
+    if rule.input is not None and action is not Action.START:
+        raise file.error((*at, "input"), f'binding "{rule.name}": `input` belongs to `start`')
+    _refuse_slips(rule, file, at)
+    return Binding(
+        name=rule.name,
+        topic=rule.topic,
+        type=rule.type,
+        action=action,
+        workflow=target,
+        event_name=event_name,
+        when=_boolean(rule.when, file, (*at, "when")),
+        key=_expression(rule.key, file, (*at, "key")),
+        input=_input_of(rule, contract, file, at),
+        early_hold=_hold_of(rule, file, at),
+    )
+
+
+def _action_of(rule: BindingRule, file: ConfigFile, at: Location) -> tuple[Action, str, str]:
+    given = [name for name in ACTIONS if getattr(rule, name) not in (None, False)]
+    if len(given) != 1:
+        what = f"has {' and '.join(given)}" if given else "has none"
+        raise file.error(at, f'binding "{rule.name}" {what}; it needs exactly one of {", ".join(ACTIONS)}')
+    if given == ["record"]:
+        return Action.RECORD, "", ""
+    verb = given[0]
+    target, _, event_name = str(getattr(rule, verb)).partition(".")
+    if target not in WORKFLOWS:
+        raise file.error((*at, verb), f'no workflow "{target}"{did_you_mean(target, WORKFLOWS)}')
+    if verb == "start":
+        return Action.START, target, ""
+    event_name = WITHDRAW_EVENT if verb == "withdraw" else event_name
+    valid = WORKFLOWS[target].events
+    if event_name not in valid:
+        raise file.error((*at, verb), f'{target} does not wait for "{event_name}"{did_you_mean(event_name, valid)}')
+    return Action.RESUME, target, event_name
+
+
+def _refuse_slips(rule: BindingRule, file: ConfigFile, at: Location) -> None:
+    """Own topics and types are welcome; one that is a slip away from a shipped one is taken for a slip."""
+    shipped_types = {name for name, kind in EVENT_TYPES.items() if kind.direction == "in"}
+    shipped_topics = {kind.topic for kind in EVENT_TYPES.values() if kind.direction == "in"}
+    for field, word, shipped, cutoff in (
+        ("topic", rule.topic, shipped_topics, TOPIC_SLIP_RATIO),
+        ("type", rule.type, shipped_types, TYPE_SLIP_RATIO),
+    ):
+        near = difflib.get_close_matches(word, shipped, n=1, cutoff=cutoff)
+        if word not in shipped and near:
+            raise file.error((*at, field), f'{field} "{word}" is not known; did you mean "{near[0]}"?')
+    sent_by_us = {kind.topic for kind in EVENT_TYPES.values() if kind.direction == "out"}
+    if rule.topic in sent_by_us:
+        raise file.error((*at, "topic"), f'"{rule.topic}" carries what Sayso itself publishes; reading it would be a loop')
+
+
+TOPIC_SLIP_RATIO = 0.9
+TYPE_SLIP_RATIO = 0.97
+"""`difflib` ratios from which an unknown word counts as misspelt: one letter off; `….v2` of a type is not."""
+
+
+def _expression(text: str | None, file: ConfigFile, at: Location) -> Expression | None:
+    if text is None:
+        return None
+    try:
+        return Expression(text)
+    except ValueError as error:
+        raise file.error(at, f"`{text}`: {error}") from error
+
+
+def _boolean(text: str | None, file: ConfigFile, at: Location) -> Expression | None:
+    expression = _expression(text, file, at)
+    if expression is not None and not expression.returns_boolean():
+        raise file.error(at, f"`{text}` is not a condition: it must be true or false")
+    return expression
+
+
+def _input_of(
+    rule: BindingRule, contract: WorkflowContract | None, file: ConfigFile, at: Location
+) -> dict[str, Expression] | None:
+    if rule.input is None or contract is None:
+        return None
+    fields = contract.request.model_fields
+    compiled = {}
+    for name, text in rule.input.items():
+        place = (*at, "input", name)
+        if name not in fields:
+            raise file.error(place, f'{rule.start} has no input "{name}"{did_you_mean(name, fields)}')
+        expression = _expression(text, file, place)
+        if expression is not None:
+            compiled[name] = expression
+    missing = [name for name, field in fields.items() if field.is_required() and name not in compiled]
+    if missing:
+        raise file.error((*at, "input"), f"{rule.start} also needs {', '.join(missing)}")
+    return compiled
+
+
+def _hold_of(rule: BindingRule, file: ConfigFile, at: Location) -> timedelta | None:
+    if rule.early is None:
+        return None
+    verb, _, duration = rule.early.partition(" ")
+    try:
+        return TypeAdapter(timedelta).validate_python(duration.strip() if verb == "hold" else "")
+    except ValidationError as error:
+        raise file.error((*at, "early"), f'"{rule.early}" is not understood; write for example `hold PT1H`') from error
+
+
+def _refuse_double_names(rules: list[BindingRule], file: ConfigFile) -> None:
+    seen: dict[str, int] = {}
+    for index, rule in enumerate(rules):
+        if rule.name in seen:
+            first = file.line(("bindings", seen[rule.name]))
+            raise file.error(("bindings", index, "name"), f'the name "{rule.name}" is taken by the binding at line {first}')
+        seen[rule.name] = index
+
+
+def _refuse_overlaps(rules: list[Binding], file: ConfigFile) -> None:
+    for index, rule in enumerate(rules):
+        for earlier in rules[:index]:
+            same = (earlier.topic, earlier.type) == (rule.topic, rule.type)
+            apart = rule.when is not None and earlier.when is not None and rule.when.text != earlier.when.text
+            if same and not apart:
+                raise file.error(
+                    ("bindings", index),
+                    f'bindings "{earlier.name}" and "{rule.name}" both take {rule.type} on {rule.topic}; '
+                    "an event has exactly one binding: give each a `when` that tells them apart",
+                )
+
+
+def _refuse_names_that_differ_by_case(rules: list[Binding], file: ConfigFile) -> None:
+    """Dapr's event names ignore case: two that differ only by case would wake the same wait."""
+    seen: dict[tuple[str, str], str] = {}
+    for index, rule in enumerate(rules):
+        name = seen.setdefault((rule.workflow, rule.event_name.lower()), rule.event_name)
+        if name != rule.event_name:
+            raise file.error(("bindings", index), f'"{rule.event_name}" and "{name}" differ only by case; Dapr ignores case')

@@ -1,0 +1,84 @@
+"""Correlate: one event and its topic → the one binding, the case it means, the payload that its workflow understands.
+
+In: the topic and the original bytes. Out: a `Verdict`. Pure: no clock, no database; `explain` and the router both call it.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from pydantic import ValidationError
+
+from sayso.config_file import did_you_mean
+from sayso.contracts.catalog import EVENT_TYPES, WORKFLOWS
+from sayso.contracts.cloudevent import IncomingEvent, parse_event
+from sayso.contracts.payload import Payload, explain
+from sayso.correlation.bindings import Action, Binding, Bindings
+from sayso.correlation.expressions import key_of, view_of
+from sayso.correlation.verdict import Record, Rejected, Resume, Start, Unmatched, Verdict
+from sayso.errors import MalformedError
+
+
+def correlate(bindings: Bindings, topic: str, original: bytes) -> Verdict:
+    """Say what this message is to us; never raises for what a sender sent."""
+    event: IncomingEvent | None = None
+    binding: Binding | None = None
+    try:
+        event = parse_event(original)
+        matching = bindings.match(topic, event)
+        if len(matching) != 1:
+            return Unmatched(_why_unmatched(bindings, topic, event, matching), event)
+        binding = matching[0]
+        return _apply(binding, event)
+    except MalformedError as error:
+        return Rejected(str(error), event, binding.name if binding else None)
+
+
+def _apply(binding: Binding, event: IncomingEvent) -> Verdict:
+    if binding.action is Action.RECORD or binding.key is None:
+        return Record(binding.name, event)
+    view = view_of(event)
+    key = key_of(binding.key.evaluate(view))
+    contract = WORKFLOWS[binding.workflow]
+    if binding.action is Action.START:
+        data = event.data
+        if binding.input is not None:
+            data = {name: _exact(expression.evaluate(view)) for name, expression in binding.input.items()}
+        request = _validated(contract.request, data, event)
+        return Start(binding.name, event, binding.workflow, key, request)
+    model = contract.events[binding.event_name]
+    _check_own_contract(event, model)
+    payload = _validated(model, event.data, event)
+    return Resume(binding.name, event, binding.workflow, key, binding.event_name, payload, binding.early_hold)
+
+
+def _check_own_contract(event: IncomingEvent, model: type[Payload]) -> None:
+    """A shipped type is held to its own contract even where the workflow would read less of it."""
+    known = EVENT_TYPES.get(event.type)
+    if known is not None and known.model is not model:
+        _validated(known.model, event.data, event)
+
+
+def _validated(model: type[Payload], data: Any, event: IncomingEvent) -> dict[str, Any]:
+    if not isinstance(data, dict):
+        kind = "missing" if data is None else f"a {type(data).__name__}"
+        raise MalformedError(f"`data` of {event.type} must be a JSON object, it is {kind}")
+    try:
+        return model.model_validate(data).model_dump(mode="json")
+    except ValidationError as error:
+        raise MalformedError(f"`data` of {event.type}: {explain(error)}") from error
+
+
+def _exact(value: Any) -> Any:
+    return Decimal(repr(value)) if isinstance(value, float) else value
+
+
+def _why_unmatched(bindings: Bindings, topic: str, event: IncomingEvent, matching: list[Binding]) -> str:
+    if matching:
+        names = ", ".join(binding.name for binding in matching)
+        return f"{len(matching)} bindings take it ({names}); exactly one may: make their `when` exclude each other"
+    types = bindings.types_on(topic)
+    if event.type in types:
+        return f"no `when` of the bindings for {event.type} on {topic} is true for it"
+    return f'no binding for type "{event.type}" on topic "{topic}"{did_you_mean(event.type, types)}'

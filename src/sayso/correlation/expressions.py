@@ -1,0 +1,84 @@
+"""CEL expressions over an event, compiled once.
+
+In: text of an expression with one variable, `event` (source, id, type, subject, data, and the extension attributes).
+Out: a compiled expression; evaluating it gives a plain value or raises `MalformedError`. Wrong names and syntax show at load.
+"""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any
+
+from cel_expr_python import cel
+
+from sayso.contracts.cloudevent import IncomingEvent
+from sayso.errors import MalformedError
+
+_ENVIRONMENT = cel.NewEnv(variables={"event": cel.Type.Map(cel.Type.STRING, cel.Type.DYN)})
+
+
+class Expression:
+    """One compiled CEL expression. `ValueError` at construction says what is wrong with the text."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        try:
+            self._compiled = _ENVIRONMENT.compile(text)
+        except RuntimeError as error:
+            raise ValueError(_complaint(error)) from error
+
+    def returns_boolean(self) -> bool:
+        """Whether the type checker knows, or cannot exclude, a boolean."""
+        return self._compiled.return_type() in (cel.Type.BOOL, cel.Type.DYN)
+
+    def evaluate(self, view: dict[str, Any]) -> Any:
+        """The expression's value for `view`, made by `view_of`; `MalformedError` when it has none."""
+        try:
+            value = self._compiled.eval(data={"event": view})
+            plain = value.plain_value() if value.type() != cel.Type.ERROR else value.value()
+        except RuntimeError as error:
+            raise MalformedError(f"`{self.text}`: {_complaint(error)}") from error
+        if value.type() == cel.Type.ERROR:
+            raise MalformedError(f"`{self.text}`: {_complaint(plain)}")
+        return plain
+
+
+def view_of(event: IncomingEvent) -> dict[str, Any]:
+    """The event as expressions see it: CEL has no decimals, so numbers with a point are doubles here (and only here)."""
+    return {**event.attributes, "subject": event.subject or "", "data": _without_decimals(event.data)}
+
+
+def key_of(value: Any) -> str:
+    """The business key that a key expression gave: text, or a whole number's digits."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise MalformedError(f"the key must be text or a whole number, not {json.dumps(value, default=str)}")
+    key = str(value)
+    if not key.strip():
+        raise MalformedError("the key is empty")
+    if len(key) > KEY_CHARACTERS_MAX:
+        raise MalformedError(f"the key has {len(key)} characters; at most {KEY_CHARACTERS_MAX}")
+    if "\x00" in key:
+        raise MalformedError("the key contains a NUL character")
+    return key
+
+
+KEY_CHARACTERS_MAX = 500
+
+
+def _without_decimals(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, dict):
+        return {name: _without_decimals(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_decimals(inner) for inner in value]
+    return value
+
+
+def _complaint(error: object) -> str:
+    """CEL's own words, without its code names and drawing of the position."""
+    line = str(error).strip().splitlines()[0]
+    for prefix in ("INVALID_ARGUMENT: ", "NOT_FOUND: ", "UNKNOWN: ", "ERROR: ", "<input>:"):
+        line = line.removeprefix(prefix)
+    return line

@@ -1,0 +1,136 @@
+"""The engine port: starting workflow instances, raising events to them, asking for their state.
+
+`DaprEngine` is Dapr Workflow behind the app's own sidecar. Every call has a deadline, because without a connected worker a start
+hangs. Errors that pass by themselves are `TransientError`. Measured behaviour: DAPR_FACTS, Starting and Raising events.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+import grpc
+from dapr.clients.exceptions import DaprInternalError
+from dapr.conf import settings as dapr_settings
+from dapr.ext.workflow import DaprWorkflowClient
+
+from sayso.errors import TransientError
+
+NO_SUCH_INSTANCE = "no such instance exists"  # the code differs by replica, the text does not
+
+
+class NoSuchInstanceError(TransientError):
+    """The engine does not know the instance (yet, or any more)."""
+
+
+@dataclass(frozen=True)
+class InstanceState:
+    """How the engine sees an instance: `RUNNING`, `COMPLETED`, `FAILED`, `TERMINATED`, `PENDING`, `SUSPENDED`, `STALLED`."""
+
+    status: str
+    created_at: datetime
+    updated_at: datetime
+    custom_status: str | None
+    output: Any
+    failure: str | None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether a start of the same id would run it again."""
+        return self.status in ("COMPLETED", "FAILED", "TERMINATED")
+
+
+@dataclass(frozen=True)
+class HistoryEntry:
+    """One event of an instance's history: what, of whom, when."""
+
+    at: datetime
+    kind: str
+    name: str | None
+
+
+class Engine(Protocol):
+    """What the dispatcher needs of a workflow engine."""
+
+    def start(self, workflow: str, instance_id: str, case_input: dict[str, Any]) -> None:
+        """Start an instance; one that is active already is fine. The caller makes sure that the id has not ended."""
+
+    def raise_event(self, instance_id: str, name: str, payload: dict[str, Any]) -> None:
+        """Wake an instance. Raising to an ended one succeeds and does nothing."""
+
+    def state(self, instance_id: str) -> InstanceState | None:
+        """The instance's state, None when there is none."""
+
+    def history(self, instance_id: str) -> Sequence[HistoryEntry]:
+        """What the engine has recorded for the instance, oldest first."""
+
+
+class DaprEngine:
+    """Dapr Workflow, over the sidecar's gRPC port."""
+
+    def __init__(self, timeout: timedelta, host: str | None = None, port: int | None = None) -> None:
+        setattr(dapr_settings, "DAPR_API_TIMEOUT_SECONDS", max(1, int(timeout.total_seconds())))  # noqa: B010 - set dynamically there
+        self._client = DaprWorkflowClient(host=host, port=str(port) if port else None)
+
+    def start(self, workflow: str, instance_id: str, case_input: dict[str, Any]) -> None:
+        """See `Engine.start`."""
+        try:
+            self._client.schedule_new_workflow(workflow, input=case_input, instance_id=instance_id)
+        except grpc.RpcError as error:
+            if error.code() == grpc.StatusCode.ALREADY_EXISTS or "already exists" in (error.details() or ""):
+                return
+            raise _translated(error) from error
+
+    def raise_event(self, instance_id: str, name: str, payload: dict[str, Any]) -> None:
+        """See `Engine.raise_event`."""
+        try:
+            self._client.raise_workflow_event(instance_id, name, data=payload)
+        except grpc.RpcError as error:
+            raise _translated(error) from error
+
+    def state(self, instance_id: str) -> InstanceState | None:
+        """See `Engine.state`."""
+        try:
+            found = self._client.get_workflow_state(instance_id)
+        except (grpc.RpcError, DaprInternalError) as error:
+            raise _translated(error) from error
+        if found is None:
+            return None
+        state = found.to_json()
+        failure = state.get("failure_details")
+        return InstanceState(
+            status=found.runtime_status.name,
+            created_at=found.created_at,
+            updated_at=found.last_updated_at,
+            custom_status=_decoded(found.serialized_custom_status),
+            output=_decoded(found.serialized_output),
+            failure=str(failure.message) if failure is not None else None,
+        )
+
+    def history(self, instance_id: str) -> Sequence[HistoryEntry]:
+        """See `Engine.history`."""
+        try:
+            events = self._client.get_workflow_history(instance_id)
+        except (grpc.RpcError, DaprInternalError) as error:
+            raise _translated(error) from error
+        return [HistoryEntry(event.timestamp, event.event_type.name, event.name) for event in events]
+
+
+def _decoded(serialized: str | None) -> Any:
+    if serialized is None or not serialized:
+        return None
+    try:
+        return json.loads(serialized)
+    except json.JSONDecodeError:
+        return serialized
+
+
+def _translated(error: Exception) -> TransientError:
+    code = error.code().name if isinstance(error, grpc.Call) else type(error).__name__
+    details = (error.details() if isinstance(error, grpc.Call) else str(error)) or ""
+    if NO_SUCH_INSTANCE in details:
+        return NoSuchInstanceError(details)
+    return TransientError(f"the engine did not answer ({code}): {details[:300]}")

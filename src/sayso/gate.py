@@ -1,0 +1,72 @@
+"""The decision gate: one pure function that every decision passes, whichever way it came (DESIGN §3.7).
+
+In: what the case allows, and a raised event. Out: an accepted `Decision`, or a `Refused` with a reason that a person understands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sayso.contracts.workflow_io import RaisedEvent
+
+ONLY_BY_APPROVER = frozenset({"purchase_order_workflow"})
+"""Workflows whose seed (003) takes `{approver}` alone as an approval."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What the case allows now."""
+
+    workflow: str
+    requester: str | None
+    deadline: datetime
+    accept_raw_raise: bool
+
+
+@dataclass(frozen=True)
+class Decision:
+    """An accepted decision, ready to be acted on."""
+
+    approved: bool
+    approver: str
+    reason: str | None
+    channel: str
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Not accepted: the case stays as it was."""
+
+    reason: str
+
+
+def decide(stage: Stage, event: RaisedEvent) -> Decision | Refused:
+    """Judge one decision. Understands `{approved, approver, reason}`, `{approver}` and `{approved}` (SEED_SPEC)."""
+    refusal = admit(stage, event)
+    if refusal is not None:
+        return refusal
+    approved, approver, reason = (event.data.get(name) for name in ("approved", "approver", "reason"))
+    if not isinstance(approver, str) or not approver.strip():
+        return Refused("it names no approver, and no verified sender stands for one")
+    if approved is None and stage.workflow in ONLY_BY_APPROVER:
+        approved = True
+    if not isinstance(approved, bool):
+        return Refused("`approved` must be true or false")
+    if stage.requester is not None and same_person(approver, stage.requester):
+        return Refused(f"{approver} is the requester; nobody decides on an own request")
+    return Decision(approved, approver.strip(), reason if isinstance(reason, str) else None, event.channel)
+
+
+def admit(stage: Stage, event: RaisedEvent) -> Refused | None:
+    """What holds for every event that wakes a case: the way that it came, and that it came in time."""
+    if event.channel == "dapr-api" and not stage.accept_raw_raise:
+        return Refused("it was raised past the ledger, and accept_raw_raise is off")
+    if event.received_at is not None and event.received_at > stage.deadline:
+        return Refused(f"it arrived at {event.received_at:%Y-%m-%d %H:%M:%S} UTC, after the deadline")
+    return None
+
+
+def same_person(one: str, other: str) -> bool:
+    """Two spellings of one id: case and outer blanks do not make another person."""
+    return one.strip().casefold() == other.strip().casefold()

@@ -1,0 +1,151 @@
+"""Opening a case, and the lock that every transaction on a case takes first.
+
+In: a correlated start event. Out: one open case for (workflow, key), its first approval task, what is asked of whom, and the
+early events that waited for it: all in one transaction. Invariant (DESIGN §3.3): a partial unique index allows one open case a key.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row, insert, select, update
+
+from sayso.contracts.workflow_io import CaseInput, CaseRef
+from sayso.correlation.verdict import Start
+from sayso.ledger import audit
+from sayso.ledger.database import Transaction
+from sayso.ledger.event_rows import move
+from sayso.ledger.identifiers import instance_id as make_instance_id
+from sayso.ledger.outbox import moment, notify, publish
+from sayso.ledger.schema import case_keys, cases, events, tasks
+from sayso.ledger.statements import locked, upsert
+from sayso.ledger.states import EventState
+from sayso.policy import POLICIES, STAGE, in_words
+from sayso.settings import Settings
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What opening a case needs besides the event: the settings of today, and the ledger's own id."""
+
+    settings: Settings
+    ledger_id: str
+
+
+def lock_case_key(tx: Transaction, workflow: str, key: str) -> int:
+    """Lock (workflow, key) until the transaction ends; returns how many cases it has had."""
+    row = {"workflow": workflow, "key": key, "generations": 0}
+    tx.run(upsert(tx, case_keys).on_conflict_do_nothing(), row)
+    query = select(case_keys.c.generations).where(case_keys.c.workflow == workflow, case_keys.c.key == key)
+    found = tx.one(locked(tx, query))
+    assert found is not None
+    return int(found.generations)
+
+
+def case_of(tx: Transaction, workflow: str, key: str, generation: int) -> Row[Any]:
+    """The case of that generation, which must exist."""
+    found = tx.one(select(cases).where(cases.c.workflow == workflow, cases.c.key == key, cases.c.generation == generation))
+    assert found is not None
+    return found
+
+
+def open_case(tx: Transaction, seq: int, start: Start, rules: Rules, generation: int) -> str:
+    """Open the case and return its instance id. The caller holds the lock and knows that none is open."""
+    policy = POLICIES[start.workflow]
+    plan = policy.plan(rules.settings)
+    case = CaseRef(
+        workflow=start.workflow,
+        key=start.key,
+        generation=generation,
+        instance_id=make_instance_id(start.workflow, start.key, generation, rules.ledger_id),
+        opened_at=moment(tx.now_ms),
+    )
+    case_input = CaseInput(case=case, request=start.request, plan=plan)
+    automatic = policy.automatic(plan, start.request)
+    tx.run(
+        update(case_keys)
+        .where(case_keys.c.workflow == start.workflow, case_keys.c.key == start.key)
+        .values(generations=generation)
+    )
+    tx.run(
+        insert(cases),
+        {
+            "instance_id": case.instance_id,
+            "workflow": start.workflow,
+            "key": start.key,
+            "generation": generation,
+            "phase": "starting",
+            "stage": None if automatic else f"waits for {STAGE}",
+            "input": case_input.model_dump_json(),
+            "opened_by": seq,
+            "opened_at_ms": tx.now_ms,
+            "updated_at_ms": tx.now_ms,
+            "attempts": 0,
+            "due_at_ms": tx.now_ms,
+        },
+    )
+    if not automatic:
+        _ask_for_approval(tx, case_input, policy.describe(start.request))
+    audit.record(tx, "case-opened", instance_id=case.instance_id, event_seq=seq, workflow=start.workflow, key=start.key)
+    _bind_held_events(tx, case)
+    return case.instance_id
+
+
+def _ask_for_approval(tx: Transaction, case_input: CaseInput, what: str) -> None:
+    case, plan = case_input.case, case_input.plan
+    due_at_ms = tx.now_ms + int(plan.approval_timeout_seconds * 1000)
+    tx.run(
+        insert(tasks),
+        {
+            "instance_id": case.instance_id,
+            "stage": STAGE,
+            "assigned_to": plan.approver_group,
+            "state": "open",
+            "created_at_ms": tx.now_ms,
+            "due_at_ms": due_at_ms,
+        },
+    )
+    publish(
+        tx,
+        event_id=f"{case.instance_id}:requested:{STAGE}",
+        topic="approval-requests",
+        event_type="sayso.approval.requested.v1",
+        key=case.key,
+        instance_id=case.instance_id,
+        data={
+            "case": case.instance_id,
+            "workflow": case.workflow,
+            "key": case.key,
+            "stage": STAGE,
+            "requester": case_input.request.get("requester"),
+            "due_at": moment(due_at_ms).isoformat(),
+            "request": case_input.request,
+        },
+    )
+    notify(
+        tx,
+        notice_id=f"{case.instance_id}/send_approval_request/{STAGE}",
+        instance_id=case.instance_id,
+        name="send_approval_request",
+        recipient=plan.approver_group,
+        title=f"Please decide: {what}",
+        body=f"{what}. Decide within {in_words(plan.approval_timeout_seconds)}: sayso decide {case.key} approve|reject --as YOU",
+    )
+
+
+def _bind_held_events(tx: Transaction, case: CaseRef) -> None:
+    """Early events wait no longer; they are raised in ledger order, because the dispatcher reads them so."""
+    query = (
+        select(events)
+        .where(events.c.workflow == case.workflow, events.c.key == case.key, events.c.state == EventState.HELD.value)
+        .order_by(events.c.seq)
+    )
+    for row in tx.all(locked(tx, query)):
+        move(
+            tx,
+            row,
+            EventState.DELIVERING,
+            f"came early; for {case.instance_id} as {row.event_name}",
+            instance_id=case.instance_id,
+        )

@@ -1,0 +1,233 @@
+"""The ledger's connection: transactions in, results out, on SQLite or PostgreSQL.
+
+Invariant: one writer at a time. SQLite has one group-committing writer thread a process and `BEGIN IMMEDIATE` between processes;
+each piece of work is a savepoint, so one that fails takes no other with it. PostgreSQL uses row locks and its own group commit.
+A transaction sees the database's time in `now_ms`.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, Executable, Row, create_engine, event, text
+from sqlalchemy.engine import CursorResult, make_url
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from sayso.errors import ConfigurationError, TransientError
+
+T = TypeVar("T")
+GROUP_COMMIT_MAX = 256
+CONFLICT_RETRIES = 8
+BUSY_TIMEOUT_MS = 30_000
+
+
+@dataclass(frozen=True)
+class Transaction:
+    """A connection inside a transaction, and the time at its start (ms since 1970, database clock)."""
+
+    connection: Connection
+    now_ms: int
+    dialect: str
+
+    def run(self, statement: Executable, values: Any = None) -> CursorResult[Any]:
+        """Execute one statement."""
+        return self.connection.execute(statement, values)
+
+    def one(self, statement: Executable) -> Row[Any] | None:
+        """The first row, or None."""
+        return self.connection.execute(statement).first()
+
+    def all(self, statement: Executable) -> list[Row[Any]]:
+        """All rows."""
+        return list(self.connection.execute(statement).all())
+
+
+Work = Callable[[Transaction], T]
+
+
+class Ledger:
+    """Open it with `sayso.ledger.open_ledger`; close it when done."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.dialect = make_url(url).get_backend_name()
+        if self.dialect not in ("sqlite", "postgresql"):
+            raise ConfigurationError(f'ledger URL "{url}": use sqlite:///PATH or postgresql+psycopg://USER@HOST:PORT/DATABASE')
+        self.engine = _sqlite_engine(url) if self.dialect == "sqlite" else create_engine(url, pool_size=10, max_overflow=40)
+        self._writer: _GroupCommit | None = None
+        self._writer_lock = threading.Lock()
+
+    def submit(self, work: Work[T]) -> Future[T]:
+        """Queue `work` as one transaction; the future resolves after its commit. Order of submission is kept on SQLite."""
+        if self.dialect == "sqlite":
+            return self._group_commit().submit(work)
+        future: Future[T] = Future()
+        try:
+            future.set_result(self._transact_on_server(work))
+        except BaseException as error:  # noqa: BLE001 - handed to the caller through the future
+            future.set_exception(error)
+        return future
+
+    def transact(self, work: Work[T]) -> T:
+        """Run `work` as one transaction and return its result after the commit."""
+        if self.dialect == "sqlite":
+            return self._group_commit().submit(work).result()
+        return self._transact_on_server(work)
+
+    def read(self, work: Work[T]) -> T:
+        """Run `work` on a consistent snapshot, without blocking writers."""
+        with self.engine.connect() as connection, _translated():
+            if self.dialect == "sqlite":
+                connection.exec_driver_sql("BEGIN")
+            try:
+                return work(Transaction(connection, self._now_ms(connection), self.dialect))
+            finally:
+                connection.rollback() if self.dialect != "sqlite" else connection.exec_driver_sql("ROLLBACK")
+
+    def close(self) -> None:
+        """Finish queued work and release the connections."""
+        with self._writer_lock:
+            if self._writer is not None:
+                self._writer.stop()
+        self.engine.dispose()
+
+    def _group_commit(self) -> _GroupCommit:
+        if self._writer is None:
+            with self._writer_lock:
+                if self._writer is None:
+                    self._writer = _GroupCommit(self.engine)
+        return self._writer
+
+    def _transact_on_server(self, work: Work[T]) -> T:
+        """A deadlock or serialization failure is the database asking for another try."""
+        for attempt in range(CONFLICT_RETRIES):
+            try:
+                with _translated(), self.engine.begin() as connection:
+                    return work(Transaction(connection, self._now_ms(connection), self.dialect))
+            except _ConflictError:
+                time.sleep(0.005 * 2**attempt)
+        raise TransientError("the ledger's transactions keep colliding; try again")
+
+    def _now_ms(self, connection: Connection) -> int:
+        if self.dialect == "sqlite":
+            return time.time_ns() // 1_000_000  # SQLite is this very host
+        row = connection.execute(text("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)")).one()
+        return int(row[0])
+
+
+class _ConflictError(TransientError):
+    """Deadlock or serialization failure."""
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn the driver's operational errors into ours."""
+    try:
+        yield
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) in ("40001", "40P01"):
+            raise _ConflictError(str(error.orig)) from error
+        if isinstance(error, OperationalError) or error.connection_invalidated:
+            raise TransientError(f"the ledger is not available: {str(error.orig).strip().splitlines()[0]}") from error
+        raise
+
+
+def _sqlite_engine(url: str) -> Engine:
+    path = make_url(url).database
+    if not path or path == ":memory:":
+        raise ConfigurationError("the ledger must be a file: sqlite:///PATH (workers are other processes)")
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, isolation_level="AUTOCOMMIT", pool_size=8, max_overflow=24)
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: Any) -> None:
+        for pragma in (
+            f"busy_timeout={BUSY_TIMEOUT_MS}",
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            "cache_size=-32000",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    return engine
+
+
+class _GroupCommit:
+    """The writer thread: takes what is queued, commits it together, then answers all."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._queue: queue.SimpleQueue[tuple[Work[Any], Future[Any]] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Work[T]) -> Future[T]:
+        future: Future[T] = Future()
+        self._queue.put((work, future))
+        return future
+
+    def stop(self) -> None:
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        stopping = False
+        while not stopping:
+            first = self._queue.get()
+            if first is None:
+                return
+            batch = [first]
+            while len(batch) < GROUP_COMMIT_MAX:
+                try:
+                    item = self._queue.get_nowait()
+                except queue.Empty:
+                    break
+                if item is None:
+                    stopping = True
+                    break
+                batch.append(item)
+            self._commit(batch)
+
+    def _commit(self, batch: list[tuple[Work[Any], Future[Any]]]) -> None:
+        try:
+            with _translated(), self._engine.connect() as connection:
+                answers = self._work(connection, [work for work, _ in batch])
+        except BaseException as error:  # noqa: BLE001 - nothing was committed: everyone who waits must know
+            for _, future in batch:
+                future.set_exception(error)
+            return
+        for (_, future), (value, failure) in zip(batch, answers, strict=True):
+            if failure is None:
+                future.set_result(value)
+            else:
+                future.set_exception(failure)
+
+    @staticmethod
+    def _work(connection: Connection, works: list[Work[Any]]) -> list[tuple[Any, BaseException | None]]:
+        answers: list[tuple[Any, BaseException | None]] = []
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        try:
+            transaction = Transaction(connection, time.time_ns() // 1_000_000, "sqlite")
+            for work in works:
+                connection.exec_driver_sql("SAVEPOINT work")
+                try:
+                    answers.append((work(transaction), None))
+                except Exception as error:  # noqa: BLE001 - belongs to this piece of work alone
+                    connection.exec_driver_sql("ROLLBACK TO work")
+                    answers.append((None, error))
+                connection.exec_driver_sql("RELEASE work")
+            connection.exec_driver_sql("COMMIT")
+        except BaseException:
+            if connection.connection.dbapi_connection is not None and connection.connection.dbapi_connection.in_transaction:
+                connection.exec_driver_sql("ROLLBACK")
+            raise
+        return answers

@@ -1,0 +1,25 @@
+"""Instance ids: workflow, key made safe, generation, and the ledger's own random id; at most 64 of `A-Z a-z 0-9 - _`.
+
+Dapr runs an ended id again and drops its history, so an id must never come back: the generation counts cases of one key, and the
+ledger's id keeps two ledgers apart in one engine. The raw key stays in the ledger.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+INSTANCE_ID_CHARACTERS_MAX = 64
+_UNSAFE = re.compile(r"[^A-Za-z0-9_-]")
+
+
+def instance_id(workflow: str, key: str, generation: int, ledger_id: str) -> str:
+    """`purchase_order-PO-1001-1-3f9a2c`; a key that had to be changed or cut carries a part of its SHA-256."""
+    name = _UNSAFE.sub("-", workflow.removesuffix("_workflow"))[:24]
+    tail = f"-{generation}-{ledger_id}"
+    room = INSTANCE_ID_CHARACTERS_MAX - len(name) - 1 - len(tail)
+    safe = _UNSAFE.sub("-", key)
+    if safe != key or len(safe) > room or len(workflow.removesuffix("_workflow")) > len(name):
+        digest = hashlib.sha256(f"{workflow}\x00{key}".encode()).hexdigest()[:12]
+        safe = f"{safe[: room - 13]}-{digest}"
+    return f"{name}-{safe}{tail}"

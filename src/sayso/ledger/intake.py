@@ -1,0 +1,56 @@
+"""Intake: the original bytes of a message become a row, once.
+
+In: topic and bytes, as the broker delivered them. Out: a committed row in state `received`. Invariant (DESIGN §3.1): the handler
+acknowledges only after this commit, and nothing else happens before it. The same bytes again are a sighting, not a row.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from sqlalchemy import bindparam, case
+
+from sayso.ledger.database import Transaction
+from sayso.ledger.schema import events
+from sayso.ledger.statements import upsert
+from sayso.ledger.states import RESENT, EventState
+
+_STATEMENTS: dict[str, Any] = {}
+
+
+def receive(tx: Transaction, topic: str, original: bytes) -> None:
+    """Keep one message. A resend of an unmatched or expired event drives it again."""
+    tx.run(
+        _statement(tx),
+        {"topic": topic, "digest": hashlib.sha256(original).hexdigest(), "original": original, "now_ms": tx.now_ms},
+    )
+
+
+def _statement(tx: Transaction) -> Any:
+    """Built once a dialect: it runs for every message."""
+    if tx.dialect not in _STATEMENTS:
+        now_ms: Any = bindparam("now_ms")
+        insert = upsert(tx, events).values(
+            topic=bindparam("topic"),
+            digest=bindparam("digest"),
+            original=bindparam("original"),
+            state=EventState.RECEIVED.value,
+            received_at_ms=now_ms,
+            updated_at_ms=now_ms,
+            last_seen_at_ms=now_ms,
+            sightings=1,
+            attempts=0,
+            due_at_ms=now_ms,
+        )
+        resent = events.c.state.in_([state.value for state in RESENT])
+        _STATEMENTS[tx.dialect] = insert.on_conflict_do_update(
+            index_elements=[events.c.topic, events.c.digest],
+            set_={
+                "sightings": events.c.sightings + 1,
+                "last_seen_at_ms": now_ms,
+                "state": case((resent, EventState.RECEIVED.value), else_=events.c.state),
+                "due_at_ms": case((resent, now_ms), else_=events.c.due_at_ms),
+            },
+        )
+    return _STATEMENTS[tx.dialect]

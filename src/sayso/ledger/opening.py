@@ -1,0 +1,67 @@
+"""Opening the ledger: migrations first, then the ledger's own random id.
+
+In: a URL. Out: a `Ledger` whose tables are those of this version. Safe when several processes start at once.
+"""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from filelock import FileLock
+from sqlalchemy import select, text
+from sqlalchemy.engine import make_url
+
+from sayso.errors import ConfigurationError
+from sayso.ledger.database import Ledger, Transaction
+from sayso.ledger.schema import ledger_info
+from sayso.ledger.statements import upsert
+
+MIGRATION_LOCK = 7_297_296  # any number that nobody else uses as an advisory lock in this database
+
+
+def open_ledger(url: str) -> Ledger:
+    """Open the ledger at `url`, created or migrated when needed."""
+    ledger = Ledger(url)
+    upgrade(ledger)
+    ledger.transact(_claim_id)
+    return ledger
+
+
+def upgrade(ledger: Ledger) -> None:
+    """Bring the tables to this version; one process at a time."""
+    if ledger.dialect == "sqlite":
+        path = Path(make_url(ledger.url).database or "")
+        with FileLock(path.with_name(path.name + ".migration.lock"), timeout=120):
+            _migrate(ledger)
+        return
+    with ledger.engine.connect() as connection:
+        connection.execute(text("SELECT pg_advisory_lock(:number)"), {"number": MIGRATION_LOCK})
+        connection.commit()
+        try:
+            _migrate(ledger)
+        finally:
+            connection.execute(text("SELECT pg_advisory_unlock(:number)"), {"number": MIGRATION_LOCK})
+            connection.commit()
+
+
+def read_ledger_id(ledger: Ledger) -> str:
+    """The ledger's own random id: six hex digits, made once."""
+    found = ledger.read(lambda tx: tx.one(select(ledger_info.c.value).where(ledger_info.c.name == "ledger_id")))
+    if found is None:
+        raise ConfigurationError(f"the ledger {ledger.url} was never opened by Sayso; start the stack first: sayso up")
+    return str(found.value)
+
+
+def _claim_id(tx: Transaction) -> None:
+    row = {"name": "ledger_id", "value": secrets.token_hex(3)}
+    tx.run(upsert(tx, ledger_info).on_conflict_do_nothing(), row)
+
+
+def _migrate(ledger: Ledger) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["engine"] = ledger.engine
+    command.upgrade(config, "head")

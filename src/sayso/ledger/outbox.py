@@ -1,0 +1,151 @@
+"""The outbox: what Sayso publishes, written in the transaction that causes it (DESIGN §3.12).
+
+In: an event to publish, with an id made from what caused it. Out: a due row; the dispatcher publishes it at least once,
+always with that id. The same id again is no second row.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import update
+
+from sayso.contracts.cloudevent import format_event
+from sayso.ledger.database import Transaction
+from sayso.ledger.schema import notices, outbox
+from sayso.ledger.statements import lease, upsert
+
+SOURCE = "/sayso"
+
+
+def moment(at_ms: int) -> datetime:
+    """A ledger time as an aware datetime."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC)
+
+
+def publish(
+    tx: Transaction, *, event_id: str, topic: str, event_type: str, key: str, data: dict[str, Any], instance_id: str | None = None
+) -> None:
+    """Queue one event for publication."""
+    body = format_event(
+        event_id=event_id, source=SOURCE, event_type=event_type, data=data, time=moment(tx.now_ms), subject=instance_id
+    )
+    row = {
+        "event_id": event_id,
+        "topic": topic,
+        "partition_key": key,
+        "type": event_type,
+        "instance_id": instance_id,
+        "body": body,
+        "created_at_ms": tx.now_ms,
+        "attempts": 0,
+        "due_at_ms": tx.now_ms,
+    }
+    tx.run(upsert(tx, outbox).on_conflict_do_nothing(index_elements=[outbox.c.event_id]), row)
+
+
+def publish_dead_letter(tx: Transaction, event: Mapping[str, Any]) -> None:
+    """Put an event that could not be used on `deadletters`, once for each time that it came to rest there."""
+    publish(
+        tx,
+        event_id=f"dead:{event['seq']}:{event['state']}:{event['sightings']}",
+        topic="deadletters",
+        event_type="sayso.event.dead.v1",
+        key=event["key"] or event["topic"],
+        instance_id=event["instance_id"],
+        data={
+            "state": event["state"],
+            "reason": event["reason"],
+            "topic": event["topic"],
+            "source": event["source"],
+            "event_id": event["event_id"],
+            "type": event["type"],
+            "case": event["instance_id"],
+            "received_at": moment(event["received_at_ms"]).isoformat(),
+            "original": base64.b64encode(event["original"]).decode(),
+        },
+    )
+
+
+def notify(tx: Transaction, *, notice_id: str, instance_id: str, name: str, recipient: str, title: str, body: str) -> None:
+    """Queue one notice to a person or group; the worker sends it."""
+    row = {
+        "notice_id": notice_id,
+        "instance_id": instance_id,
+        "name": name,
+        "recipient": recipient,
+        "title": title,
+        "body": body,
+        "created_at_ms": tx.now_ms,
+        "attempts": 0,
+        "due_at_ms": tx.now_ms,
+    }
+    tx.run(upsert(tx, notices).on_conflict_do_nothing(index_elements=[notices.c.notice_id]), row)
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """A leased row of the outbox."""
+
+    seq: int
+    topic: str
+    partition_key: str
+    event_id: str
+    body: bytes
+    attempts: int
+
+
+def lease_outgoing(tx: Transaction, lease_ms: int, limit: int) -> list[Outgoing]:
+    """Take due events, oldest first."""
+    statement = lease(tx, outbox, identify_by=outbox.c.seq, lease_ms=lease_ms, limit=limit, order_by=outbox.c.seq)
+    columns = (outbox.c.seq, outbox.c.topic, outbox.c.partition_key, outbox.c.event_id, outbox.c.body, outbox.c.attempts)
+    rows = tx.run(statement.returning(*columns)).all()
+    return sorted((Outgoing(**row._mapping) for row in rows), key=lambda row: row.seq)
+
+
+def mark_published(tx: Transaction, seqs: Iterable[int]) -> None:
+    """The broker has them."""
+    tx.run(update(outbox).where(outbox.c.seq.in_(list(seqs))).values(published_at_ms=tx.now_ms, due_at_ms=None, last_error=None))
+
+
+def postpone(tx: Transaction, table: Any, seqs: Iterable[int], delay_ms: int, error: str) -> None:
+    """Not this time: due again after `delay_ms`."""
+    tx.run(update(table).where(table.c.seq.in_(list(seqs))).values(due_at_ms=tx.now_ms + delay_ms, last_error=error[:500]))
+
+
+@dataclass(frozen=True)
+class OutgoingNotice:
+    """A leased row of the notices."""
+
+    seq: int
+    notice_id: str
+    name: str
+    recipient: str
+    title: str
+    body: str
+    attempts: int
+
+
+def lease_notices(tx: Transaction, lease_ms: int, limit: int) -> list[OutgoingNotice]:
+    """Take due notices, oldest first."""
+    statement = lease(tx, notices, identify_by=notices.c.seq, lease_ms=lease_ms, limit=limit, order_by=notices.c.seq)
+    columns = (
+        notices.c.seq,
+        notices.c.notice_id,
+        notices.c.name,
+        notices.c.recipient,
+        notices.c.title,
+        notices.c.body,
+        notices.c.attempts,
+    )
+    rows = tx.run(statement.returning(*columns)).all()
+    return sorted((OutgoingNotice(**row._mapping) for row in rows), key=lambda row: row.seq)
+
+
+def mark_sent(tx: Transaction, seqs: Iterable[int]) -> None:
+    """The notices went out."""
+    tx.run(update(notices).where(notices.c.seq.in_(list(seqs))).values(sent_at_ms=tx.now_ms, due_at_ms=None, last_error=None))

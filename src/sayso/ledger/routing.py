@@ -1,0 +1,150 @@
+"""Routing: an understood event takes its place in the ledger. One transaction an event.
+
+In: the number of a `received` row and correlation's verdict. Out: its next state, and whatever follows from it: a case opened, an
+event bound to its open case, held, or put to the dead letters. A transaction on a case locks (workflow, key) first.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Row, delete, select, update
+
+from sayso.correlation.verdict import Record, Rejected, Resume, Start, Unmatched, Verdict
+from sayso.ledger.cases import Rules, case_of, lock_case_key, open_case
+from sayso.ledger.database import Transaction
+from sayso.ledger.event_rows import move
+from sayso.ledger.schema import cases, events
+from sayso.ledger.statements import locked
+from sayso.ledger.states import RESENT, EventState
+
+Understood = Unmatched | Record | Start | Resume
+
+
+@dataclass(frozen=True)
+class DueEvent:
+    """A row that wants routing: just received, or held beyond its time."""
+
+    seq: int
+    topic: str
+    original: bytes
+    state: EventState
+
+
+def due_events(tx: Transaction, limit: int) -> list[DueEvent]:
+    """The oldest rows that are due, in ledger order."""
+    query = (
+        select(events.c.seq, events.c.topic, events.c.original, events.c.state)
+        .where(events.c.due_at_ms <= tx.now_ms)
+        .order_by(events.c.seq)
+        .limit(limit)
+    )
+    return [DueEvent(row.seq, row.topic, bytes(row.original), EventState(row.state)) for row in tx.all(query)]
+
+
+def route(tx: Transaction, seq: int, verdict: Verdict, rules: Rules) -> EventState | None:  # noqa: PLR0911 - one a verdict
+    """Give the event its place; None when another dispatcher already did, or when it was a repetition."""
+    row = tx.one(locked(tx, select(events).where(events.c.seq == seq)))
+    if row is None or row.state != EventState.RECEIVED:
+        return None
+    known = _description(verdict)
+    if isinstance(verdict, Rejected):
+        return move(tx, row, EventState.REJECTED, verdict.reason, **known)
+    original = _owner_of(tx, row, verdict)
+    if original is not None:
+        return _repetition(tx, row, original, verdict)
+    known["identity"] = verdict.event.identity
+    if isinstance(verdict, Unmatched):
+        return move(tx, row, EventState.UNMATCHED, verdict.reason, **known)
+    if isinstance(verdict, Record):
+        return move(tx, row, EventState.RECORDED, f"kept, as {verdict.binding} says", **known)
+    if isinstance(verdict, Start):
+        return _start(tx, row, verdict, known, rules)
+    return _resume(tx, row, verdict, known, rules.settings.early_hold)
+
+
+def expire(tx: Transaction, seq: int) -> EventState | None:
+    """A held event whose case did not come in time."""
+    row = tx.one(select(events).where(events.c.seq == seq))
+    if row is None or row.state != EventState.HELD:
+        return None
+    lock_case_key(tx, row.workflow, row.key)
+    row = tx.one(locked(tx, select(events).where(events.c.seq == seq)))
+    if row is None or row.state != EventState.HELD:
+        return None
+    return move(tx, row, EventState.EXPIRED, f"no case {row.workflow} for key {row.key!r} was opened in time")
+
+
+def postpone_routing(tx: Transaction, seq: int, delay_ms: int, reason: str) -> None:
+    """Routing failed for a reason that is not the event's: keep it, say why, try again later."""
+    tx.run(
+        update(events)
+        .where(events.c.seq == seq, events.c.state == EventState.RECEIVED)
+        .values(due_at_ms=tx.now_ms + delay_ms, attempts=events.c.attempts + 1, reason=reason[:500])
+    )
+
+
+def _description(verdict: Verdict) -> dict[str, Any]:
+    """What is known of the event, so that a person finds it again."""
+    event = verdict.event
+    values: dict[str, Any] = {}
+    if event is not None:
+        values |= {"source": event.source, "event_id": event.id, "type": event.type, "content_digest": event.content_digest}
+    if not isinstance(verdict, Unmatched) and verdict.binding is not None:
+        values["binding"] = verdict.binding
+    if isinstance(verdict, Start | Resume):
+        values |= {"workflow": verdict.workflow, "key": verdict.key}
+    if isinstance(verdict, Resume):
+        values |= {"event_name": verdict.event_name, "payload": json.dumps(verdict.payload)}
+    return values
+
+
+def _owner_of(tx: Transaction, row: Row[Any], verdict: Understood) -> Row[Any] | None:
+    """The other row that has claimed this source and id, if any."""
+    query = select(events.c.seq, events.c.state, events.c.content_digest).where(
+        events.c.identity == verdict.event.identity, events.c.seq != row.seq
+    )
+    return tx.one(locked(tx, query))
+
+
+def _repetition(tx: Transaction, row: Row[Any], original: Row[Any], verdict: Understood) -> EventState | None:
+    """The same event in other bytes is a sighting on its original; another content under its name is a conflict."""
+    if original.content_digest != verdict.event.content_digest:
+        reason = f"event {original.seq} has the same source and id, but says something else"
+        return move(tx, row, EventState.CONFLICT, reason, **_description(verdict))
+    values: dict[str, Any] = {"sightings": events.c.sightings + row.sightings, "last_seen_at_ms": row.last_seen_at_ms}
+    if original.state in RESENT:  # since then there may be a binding, or the case
+        values |= {"state": EventState.RECEIVED.value, "due_at_ms": tx.now_ms}
+        values |= {"topic": row.topic, "original": row.original, "digest": row.digest}
+    tx.run(delete(events).where(events.c.seq == row.seq))
+    tx.run(update(events).where(events.c.seq == original.seq).values(**values))
+    return None
+
+
+def _start(tx: Transaction, row: Row[Any], verdict: Start, known: dict[str, Any], rules: Rules) -> EventState:
+    generations = lock_case_key(tx, verdict.workflow, verdict.key)
+    if generations > 0:
+        last = case_of(tx, verdict.workflow, verdict.key, generations)
+        how = f"has ended ({last.outcome})" if last.phase == "closed" else "is open"
+        reason = f"the case for key {verdict.key!r} {how}: {last.instance_id}"
+        return move(tx, row, EventState.REFUSED, reason, instance_id=last.instance_id, **known)
+    instance_id = open_case(tx, row.seq, verdict, rules, generations + 1)
+    return move(tx, row, EventState.STARTED, f"opened {instance_id}", instance_id=instance_id, **known)
+
+
+def _resume(tx: Transaction, row: Row[Any], verdict: Resume, known: dict[str, Any], default_hold: timedelta) -> EventState:
+    generations = lock_case_key(tx, verdict.workflow, verdict.key)
+    if generations == 0:
+        hold_ms = int((verdict.hold or default_hold).total_seconds() * 1000)
+        why = f"waits for the case {verdict.workflow} with key {verdict.key!r}"
+        return move(tx, row, EventState.HELD, why, due_at_ms=tx.now_ms + hold_ms, **known)
+    case = case_of(tx, verdict.workflow, verdict.key, generations)
+    known["instance_id"] = case.instance_id
+    if case.phase == "closed":
+        return move(tx, row, EventState.LATE, f"{case.instance_id} has ended ({case.outcome})", **known)
+    # A due case is leased or about to be: its dispatcher looks for more events before it lets go.
+    tx.run(update(cases).where(cases.c.instance_id == case.instance_id, cases.c.due_at_ms.is_(None)).values(due_at_ms=tx.now_ms))
+    return move(tx, row, EventState.DELIVERING, f"for {case.instance_id} as {verdict.event_name}", **known)

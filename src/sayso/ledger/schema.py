@@ -1,0 +1,219 @@
+"""The ledger's tables.
+
+Times are integers, milliseconds since 1970 UTC, by the database's clock (`…_at_ms`). `due_at_ms` is both schedule and lease: a
+row is due when it has passed, leasing moves it ahead, finishing sets it to NULL; so a crash needs no cleaning up.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+Serial = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows only by INTEGER
+
+
+def _serial() -> Column[int]:
+    return Column("seq", Serial, primary_key=True, autoincrement=True)
+
+
+ledger_info = Table(
+    "ledger_info",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+# Every message that ever arrived, one row each; a repetition is counted in `sightings`.
+events = Table(
+    "events",
+    metadata,
+    _serial(),
+    Column("topic", Text, nullable=False),
+    Column("digest", String(64), nullable=False, comment="SHA-256 of the original bytes"),
+    Column("original", LargeBinary, nullable=False, comment="the bytes as they came"),
+    Column("identity", String(64), unique=True, comment="SHA-256 of source and id, claimed when the event is understood"),
+    Column("content_digest", String(64)),
+    Column("source", Text),
+    Column("event_id", Text),
+    Column("type", Text),
+    Column("state", String(16), nullable=False),
+    Column("reason", Text),
+    Column("binding", Text),
+    Column("workflow", Text),
+    Column("key", Text),
+    Column("event_name", Text),
+    Column("payload", Text, comment="what is raised, JSON, validated"),
+    Column("instance_id", String(64)),
+    Column("received_at_ms", BigInteger, nullable=False),
+    Column("updated_at_ms", BigInteger, nullable=False),
+    Column("last_seen_at_ms", BigInteger, nullable=False),
+    Column("sightings", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("due_at_ms", BigInteger),
+    UniqueConstraint("topic", "digest"),
+)
+Index(
+    "ix_events_due",
+    events.c.due_at_ms,
+    sqlite_where=events.c.due_at_ms.isnot(None),
+    postgresql_where=events.c.due_at_ms.isnot(None),
+)
+Index("ix_events_key", events.c.workflow, events.c.key)
+Index("ix_events_instance", events.c.instance_id)
+Index("ix_events_state", events.c.state)
+
+# One row per (workflow, key): the lock that every transaction on a case takes first.
+case_keys = Table(
+    "case_keys",
+    metadata,
+    Column("workflow", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("generations", Integer, nullable=False),
+)
+
+cases = Table(
+    "cases",
+    metadata,
+    Column("instance_id", String(64), primary_key=True),
+    Column("workflow", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("phase", String(16), nullable=False, comment="starting, running, closed"),
+    Column("stage", Text, comment="what it waits for, in words"),
+    Column("input", Text, nullable=False, comment="the workflow's input, JSON"),
+    Column("outcome", String(32)),
+    Column("result", Text, comment="what the workflow returned, JSON"),
+    Column("reason", Text),
+    Column("milestones", Text, comment="JSON list"),
+    Column("opened_by", Serial, ForeignKey("events.seq"), comment="the event that opened it"),
+    Column("opened_at_ms", BigInteger, nullable=False),
+    Column("started_at_ms", BigInteger),
+    Column("closed_at_ms", BigInteger),
+    Column("updated_at_ms", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("last_error", Text),
+    Column("due_at_ms", BigInteger),
+    UniqueConstraint("workflow", "key", "generation"),
+)
+_open = cases.c.phase != "closed"
+Index("ux_cases_one_open", cases.c.workflow, cases.c.key, unique=True, sqlite_where=_open, postgresql_where=_open)
+Index(
+    "ix_cases_due", cases.c.due_at_ms, sqlite_where=cases.c.due_at_ms.isnot(None), postgresql_where=cases.c.due_at_ms.isnot(None)
+)
+Index("ix_cases_opened", cases.c.opened_at_ms)
+
+# What activities did: one row per case, step and iteration, so that a rerun finds its answer.
+steps = Table(
+    "steps",
+    metadata,
+    Column("instance_id", String(64), primary_key=True),
+    Column("step", Text, primary_key=True),
+    Column("iteration", Integer, primary_key=True),
+    Column("result", Text, nullable=False, comment="JSON"),
+    Column("done_at_ms", BigInteger, nullable=False),
+)
+
+# Approval tasks: who is asked, until when, and what became of it.
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("instance_id", String(64), ForeignKey("cases.instance_id"), primary_key=True),
+    Column("stage", Text, primary_key=True),
+    Column("assigned_to", Text, nullable=False),
+    Column("state", String(16), nullable=False, comment="open, decided, expired, cancelled"),
+    Column("decision", String(16)),
+    Column("decided_by", Text),
+    Column("comment", Text),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("due_at_ms", BigInteger, nullable=False),
+    Column("decided_at_ms", BigInteger),
+)
+Index("ix_tasks_open", tasks.c.due_at_ms, sqlite_where=tasks.c.state == "open", postgresql_where=tasks.c.state == "open")
+
+# Every event that Sayso publishes, written in the transaction that causes it.
+outbox = Table(
+    "outbox",
+    metadata,
+    _serial(),
+    Column("event_id", String(200), nullable=False, unique=True),
+    Column("topic", Text, nullable=False),
+    Column("partition_key", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("instance_id", String(64)),
+    Column("body", LargeBinary, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("published_at_ms", BigInteger),
+    Column("attempts", Integer, nullable=False),
+    Column("last_error", Text),
+    Column("due_at_ms", BigInteger),
+)
+Index(
+    "ix_outbox_due",
+    outbox.c.due_at_ms,
+    sqlite_where=outbox.c.due_at_ms.isnot(None),
+    postgresql_where=outbox.c.due_at_ms.isnot(None),
+)
+Index("ix_outbox_instance", outbox.c.instance_id)
+
+# Notices to people, written like the outbox, sent by the worker.
+notices = Table(
+    "notices",
+    metadata,
+    _serial(),
+    Column("notice_id", String(200), nullable=False, unique=True),
+    Column("instance_id", String(64), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("recipient", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("sent_at_ms", BigInteger),
+    Column("attempts", Integer, nullable=False),
+    Column("last_error", Text),
+    Column("due_at_ms", BigInteger),
+)
+Index(
+    "ix_notices_due",
+    notices.c.due_at_ms,
+    sqlite_where=notices.c.due_at_ms.isnot(None),
+    postgresql_where=notices.c.due_at_ms.isnot(None),
+)
+Index("ix_notices_instance", notices.c.instance_id)
+
+# Who did what to which case or event. Entries are inserted unsealed; the sealer that chains them comes later.
+audit = Table(
+    "audit",
+    metadata,
+    _serial(),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("instance_id", String(64)),
+    Column("event_seq", Serial),
+    Column("detail", Text, nullable=False, comment="JSON"),
+    Column("number", BigInteger, unique=True, comment="set by the sealer"),
+    Column("seal", String(64), comment="set by the sealer"),
+)
+Index("ix_audit_instance", audit.c.instance_id)
+Index("ix_audit_event", audit.c.event_seq)

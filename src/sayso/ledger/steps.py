@@ -1,0 +1,215 @@
+"""Steps: what an activity of a workflow writes down, in one transaction.
+
+In: a `StepInput` (and the answer of the effect, if it had one). Out: the step's result; a rerun gets the same one. Invariants:
+a step is recorded once (case + step + iteration); closing a case and marking what it did not use is one transaction (DESIGN §3.4);
+a step of a closed case does nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sqlalchemy import Row, insert, select, update
+
+from sayso.contracts.workflow_io import CaseRef, Closing, DeadlineInput, StepInput
+from sayso.ledger import audit
+from sayso.ledger.cases import lock_case_key
+from sayso.ledger.database import Transaction
+from sayso.ledger.event_rows import move
+from sayso.ledger.outbox import moment, notify, publish
+from sayso.ledger.schema import cases, events, steps, tasks
+from sayso.ledger.statements import locked
+from sayso.ledger.states import MATTERS_TO_A_CASE, EventState
+from sayso.policy import STAGE
+
+SKIPPED = {"skipped": "the case has ended"}
+
+
+def earlier_result(tx: Transaction, step: StepInput) -> dict[str, Any] | None:
+    """The result that this step already has, or `SKIPPED` when its case has ended; None when it is still to be done."""
+    done = tx.one(
+        select(steps.c.result).where(
+            steps.c.instance_id == step.case.instance_id, steps.c.step == step.step, steps.c.iteration == step.iteration
+        )
+    )
+    if done is not None:
+        return dict(json.loads(done.result))
+    case = tx.one(select(cases.c.phase).where(cases.c.instance_id == step.case.instance_id))
+    return dict(SKIPPED) if case is not None and case.phase == "closed" else None
+
+
+def complete_step(tx: Transaction, step: StepInput, result: dict[str, Any]) -> dict[str, Any]:
+    """Record the step and everything that goes with it; returns what the workflow gets."""
+    lock_case_key(tx, step.case.workflow, step.case.key)
+    earlier = earlier_result(tx, step)
+    if earlier is not None:
+        return earlier
+    case = tx.one(select(cases).where(cases.c.instance_id == step.case.instance_id))
+    if case is None:
+        return {"skipped": "no such case in this ledger"}
+    tx.run(
+        insert(steps),
+        {
+            "instance_id": step.case.instance_id,
+            "step": step.step,
+            "iteration": step.iteration,
+            "result": json.dumps(result),
+            "done_at_ms": tx.now_ms,
+        },
+    )
+    _mark_events(tx, step)
+    _decide_task(tx, step)
+    _announce(tx, step)
+    if step.closing is not None:
+        _close(tx, step, step.closing, case)
+    elif step.stage is not None:
+        tx.run(
+            update(cases).where(cases.c.instance_id == step.case.instance_id).values(stage=step.stage, updated_at_ms=tx.now_ms)
+        )
+    return result
+
+
+def confirm_deadline(tx: Transaction, asked: DeadlineInput) -> dict[str, Any]:
+    """Whether the deadline has truly passed without an event that came before it (DESIGN §3.4).
+
+    `pending` counts events that were in the ledger in time and that the workflow has not seen yet: it waits for them. Events that
+    nobody has looked at yet may be such events, so they count too.
+    """
+    lock_case_key(tx, asked.case.workflow, asked.case.key)
+    deadline_ms = int(asked.deadline.timestamp() * 1000)
+    in_time = events.c.received_at_ms <= deadline_ms
+    mine = tx.all(
+        select(events.c.seq).where(
+            events.c.instance_id == asked.case.instance_id,
+            events.c.event_name.in_(asked.waited_for),
+            events.c.state.in_([state.value for state in MATTERS_TO_A_CASE]),
+            in_time,
+        )
+    )
+    unseen = [row.seq for row in mine if row.seq not in asked.handled]
+    unrouted = tx.one(select(events.c.seq).where(events.c.state == EventState.RECEIVED.value, in_time).limit(1))
+    pending = len(unseen) + (unrouted is not None)
+    if pending == 0:
+        tx.run(
+            update(tasks)
+            .where(tasks.c.instance_id == asked.case.instance_id, tasks.c.state == "open", tasks.c.due_at_ms <= deadline_ms + 1)
+            .values(state="expired")
+        )
+    return {"pending": pending}
+
+
+def _mark_events(tx: Transaction, step: StepInput) -> None:
+    reasons = dict.fromkeys(step.used, f"used by {step.step} of {step.case.instance_id}")
+    refusals = {refusal.seq: refusal.reason for refusal in step.refused if refusal.seq is not None}
+    wanted = [*reasons, *refusals]
+    rows = {row.seq: row for row in tx.all(locked(tx, select(events).where(events.c.seq.in_(wanted))))} if wanted else {}
+    for seq, reason in [*reasons.items(), *refusals.items()]:
+        row = rows.get(seq)
+        if row is None or row.state not in MATTERS_TO_A_CASE:
+            continue  # marked before: the same event was raised again
+        move(tx, row, EventState.CONSUMED if seq in reasons else EventState.REFUSED, reason)
+    for refusal in step.refused:
+        if refusal.seq is None:  # raised past the ledger: there is no row that could carry the reason
+            audit.record(tx, "raise-refused", channel="dapr-api", instance_id=step.case.instance_id, reason=refusal.reason)
+
+
+def _decide_task(tx: Transaction, step: StepInput) -> None:
+    decision = step.decision
+    if decision is None:
+        return
+    tx.run(
+        update(tasks)
+        .where(tasks.c.instance_id == step.case.instance_id, tasks.c.stage == STAGE)
+        .values(
+            state="decided",
+            decision=decision.decision,
+            decided_by=decision.decided_by,
+            comment=decision.comment,
+            decided_at_ms=tx.now_ms,
+        )
+    )
+    audit.record(
+        tx,
+        f"decided-{decision.decision}",
+        actor=decision.decided_by,
+        channel=decision.channel,
+        instance_id=step.case.instance_id,
+        event_seq=step.used[0] if step.used else None,
+        comment=decision.comment,
+    )
+
+
+def _announce(tx: Transaction, step: StepInput) -> None:
+    case = step.case
+    for outgoing in step.publish:
+        publish(
+            tx,
+            event_id=f"{case.instance_id}:{outgoing.slot}",
+            topic=outgoing.topic,
+            event_type=outgoing.type,
+            key=case.key,
+            instance_id=case.instance_id,
+            data=outgoing.data,
+        )
+    for notice in step.notices:
+        notify(
+            tx,
+            notice_id=f"{case.instance_id}/{notice.name}/{step.iteration}",
+            instance_id=case.instance_id,
+            name=notice.name,
+            recipient=notice.recipient,
+            title=notice.title,
+            body=notice.body,
+        )
+
+
+def _close(tx: Transaction, step: StepInput, closing: Closing, case: Row[Any]) -> None:
+    ref = step.case
+    _mark_unclaimed(tx, ref)
+    tx.run(update(tasks).where(tasks.c.instance_id == ref.instance_id, tasks.c.state == "open").values(state="cancelled"))
+    tx.run(
+        update(cases)
+        .where(cases.c.instance_id == ref.instance_id)
+        .values(
+            phase="closed",
+            stage=None,
+            outcome=closing.outcome.value,
+            result=json.dumps(closing.result),
+            reason=closing.reason,
+            milestones=json.dumps(closing.milestones),
+            closed_at_ms=tx.now_ms,
+            updated_at_ms=tx.now_ms,
+            due_at_ms=None,
+            last_error=None,
+        )
+    )
+    publish(
+        tx,
+        event_id=f"{ref.instance_id}:closed",
+        topic="outcomes",
+        event_type="sayso.case.closed.v1",
+        key=ref.key,
+        instance_id=ref.instance_id,
+        data={
+            "case": ref.instance_id,
+            "workflow": ref.workflow,
+            "key": ref.key,
+            "generation": ref.generation,
+            "outcome": closing.outcome.value,
+            "result": closing.result,
+            "reason": closing.reason,
+            "milestones": closing.milestones,
+            "opened_at": moment(case.opened_at_ms).isoformat(),
+            "closed_at": moment(tx.now_ms).isoformat(),
+        },
+    )
+    audit.record(tx, "case-closed", instance_id=ref.instance_id, outcome=closing.outcome.value, reason=closing.reason)
+
+
+def _mark_unclaimed(tx: Transaction, ref: CaseRef) -> None:
+    left = select(events).where(
+        events.c.instance_id == ref.instance_id, events.c.state.in_([state.value for state in MATTERS_TO_A_CASE])
+    )
+    for row in tx.all(locked(tx, left)):
+        move(tx, row, EventState.UNCLAIMED, f"{ref.instance_id} ended without using it")

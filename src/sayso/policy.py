@@ -1,0 +1,91 @@
+"""What the rules say for one case: its plan and its first stage. Pure; settings in, snapshot out.
+
+The plan is taken when the case is opened and travels in the workflow's input, so that settings that change later do not touch it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Any
+
+from sayso.contracts.requests import Priority
+from sayso.contracts.workflow_io import Plan
+from sayso.settings import Settings
+
+STAGE = "approval"
+"""The one stage that the shipped plans have today."""
+
+
+@dataclass(frozen=True)
+class WorkflowPolicy:
+    """How a workflow's plan comes from the settings, and whether a request passes without asking anybody."""
+
+    plan: Callable[[Settings], Plan]
+    automatic: Callable[[Plan, Mapping[str, Any]], bool]
+    describe: Callable[[Mapping[str, Any]], str]
+
+
+def _below_threshold(field: str) -> Callable[[Plan, Mapping[str, Any]], bool]:
+    def automatic(plan: Plan, request: Mapping[str, Any]) -> bool:
+        return plan.auto_approve_below is not None and Decimal(str(request[field])) < plan.auto_approve_below
+
+    return automatic
+
+
+def _approval_plan(settings: Settings) -> Plan:
+    return Plan(
+        auto_approve_below=settings.approval.auto_approve_below,
+        approval_timeout_seconds=settings.approval.timeout.total_seconds(),
+        accept_raw_raise=settings.accept_raw_raise,
+    )
+
+
+def _purchase_plan(settings: Settings) -> Plan:
+    return Plan(
+        auto_approve_below=settings.purchase.auto_approve_below,
+        approval_timeout_seconds=settings.purchase.approval_timeout.total_seconds(),
+        payment_timeout_seconds=settings.purchase.payment_timeout.total_seconds(),
+        accept_raw_raise=settings.accept_raw_raise,
+    )
+
+
+def _task_plan(settings: Settings) -> Plan:
+    return Plan(
+        approval_timeout_seconds=settings.task.manager_timeout.total_seconds(), accept_raw_raise=settings.accept_raw_raise
+    )
+
+
+POLICIES: Mapping[str, WorkflowPolicy] = MappingProxyType(
+    {
+        "approval_workflow": WorkflowPolicy(
+            _approval_plan,
+            _below_threshold("amount"),
+            lambda request: f"{request['amount']} {request['currency']}: {request['description'] or request['request_id']}",
+        ),
+        "purchase_order_workflow": WorkflowPolicy(
+            _purchase_plan,
+            _below_threshold("cost"),
+            lambda request: f"{request['product']} ({request['quantity']}) for {request['cost']} {request['currency']}",
+        ),
+        "task_approval_workflow": WorkflowPolicy(
+            _task_plan,
+            lambda _plan, request: request["priority"] == Priority.LOW,
+            lambda request: f"{request['title']} ({request['priority']}) for {request['assignee']}",
+        ),
+    }
+)
+
+
+def in_words(seconds: float) -> str:
+    """A duration for people: `3 days`, `24 hours`, `90 seconds`; 48 hours and less stay hours, as the seeds say them."""
+    span = timedelta(seconds=seconds)
+    for unit, size, least in (("day", 86_400, 172_801), ("hour", 3_600, 3_600), ("minute", 60, 60)):
+        if seconds >= least and span.total_seconds() % size == 0:
+            count = int(seconds // size)
+            return f"{count} {unit}" + ("" if count == 1 else "s")
+    count_text = f"{seconds:g}"
+    return f"{count_text} second" + ("" if count_text == "1" else "s")

@@ -1,0 +1,65 @@
+"""The publisher port: events onto topics.
+
+`DaprPublisher` publishes structured CloudEvents through the sidecar, many in one call, with the business key as partition key.
+A publish whose answer is lost is made again by the caller: receivers see the same event id twice, never another id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import grpc
+from dapr.clients import BulkPublishEntry, DaprClient
+from dapr.clients.exceptions import DaprGrpcError, DaprInternalError
+
+from sayso.contracts.cloudevent import CONTENT_TYPE
+from sayso.errors import TransientError
+
+
+@dataclass(frozen=True)
+class Message:
+    """One event to publish. `reference` is the caller's own."""
+
+    reference: int
+    key: str
+    body: bytes
+
+
+class Publisher(Protocol):
+    """What the outbox needs of a broker."""
+
+    def publish(self, topic: str, messages: Sequence[Message]) -> dict[int, str]:
+        """Publish in order; returns the references that failed, with why. `TransientError` when nothing is known."""
+
+
+class DaprPublisher:
+    """Dapr pub/sub, over the sidecar's gRPC port."""
+
+    def __init__(self, pubsub: str, address: str | None = None) -> None:
+        self._pubsub = pubsub
+        self._client = DaprClient(address=address)
+
+    def publish(self, topic: str, messages: Sequence[Message]) -> dict[int, str]:
+        """See `Publisher.publish`."""
+        entries = [
+            BulkPublishEntry(
+                message.body, metadata={"partitionKey": message.key}, content_type=CONTENT_TYPE, entry_id=str(message.reference)
+            )
+            for message in messages
+        ]
+        try:
+            answer = self._client.publish_events(self._pubsub, topic, entries)
+        except (grpc.RpcError, DaprGrpcError, DaprInternalError) as error:
+            raise TransientError(f"publishing to {topic} failed: {_details(error)}") from error
+        return {int(entry.entry_id): entry.error for entry in answer.failed_entries}
+
+    def close(self) -> None:
+        """Close the channel."""
+        self._client.close()
+
+
+def _details(error: Exception) -> str:
+    details = getattr(error, "details", None)
+    return str(details() if callable(details) else error)[:300]

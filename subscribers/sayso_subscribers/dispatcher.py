@@ -1,0 +1,50 @@
+"""The dispatcher: one component that routes, drives and publishes, and sweeps up what a crash left due. There is no second path."""
+
+from __future__ import annotations
+
+from sayso.correlation.bindings import Bindings
+from sayso.engine import Engine
+from sayso.lanes import Lane
+from sayso.ledger import Ledger
+from sayso.ledger.cases import Rules
+from sayso.publisher import Publisher
+from sayso.settings import Settings
+from sayso_subscribers.drive import Driver
+from sayso_subscribers.publish import OutboxPublisher
+from sayso_subscribers.route import Router
+
+STOP_SECONDS = 10.0
+
+
+class Dispatcher:
+    """Three lanes over one ledger."""
+
+    def __init__(
+        self, ledger: Ledger, engine: Engine, publisher: Publisher, bindings: Bindings, settings: Settings, ledger_id: str
+    ) -> None:
+        poll_interval = settings.dispatcher.poll_interval
+        self._driver = Driver(ledger, engine, settings.dispatcher)
+        outbox = OutboxPublisher(ledger, publisher, settings.dispatcher)
+        router = Router(ledger, bindings, Rules(settings, ledger_id), self._after_routing)
+        self._routing = Lane("route", router.work, poll_interval)
+        self._driving = Lane("drive", self._driver.work, poll_interval)
+        self._publishing = Lane("publish", outbox.work, poll_interval)
+
+    def start(self) -> None:
+        """Begin with whatever is due."""
+        for lane in (self._routing, self._driving, self._publishing):
+            lane.start()
+
+    def wake(self) -> None:
+        """A message has been committed."""
+        self._routing.wake()
+
+    def stop(self) -> None:
+        """Finish what is in hand."""
+        for lane in (self._routing, self._driving, self._publishing):
+            lane.stop(STOP_SECONDS)
+        self._driver.stop()
+
+    def _after_routing(self) -> None:
+        self._driving.wake()
+        self._publishing.wake()

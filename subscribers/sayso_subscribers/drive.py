@@ -1,0 +1,86 @@
+"""The driving lane: starts and wakes workflow instances.
+
+In: due cases, leased as a whole. Out: engine calls, each with a deadline, in ledger order within a case and side by side between
+cases; then one transaction that records what the engine took. After an unknown result it asks for the instance's state first.
+"""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from functools import partial
+
+import structlog
+
+from sayso.engine import Engine
+from sayso.errors import SaysoError
+from sayso.lanes import backoff_ms
+from sayso.ledger import Ledger
+from sayso.ledger.driving import Job, lease_jobs, settle
+from sayso.settings import DispatcherSettings
+
+log = structlog.get_logger()
+
+
+class Driver:
+    """Drives due cases with up to `engine_calls` calls at the same time."""
+
+    def __init__(self, ledger: Ledger, engine: Engine, settings: DispatcherSettings) -> None:
+        self._ledger = ledger
+        self._engine = engine
+        self._settings = settings
+        self._pool = ThreadPoolExecutor(settings.engine_calls, thread_name_prefix="drive")
+        self._running: set[Future[bool]] = set()
+        self._again = threading.Event()
+
+    def work(self) -> bool:
+        """Lease as many cases as there are free places; returns whether to look again at once."""
+        if len(self._running) >= self._settings.engine_calls:
+            wait(self._running, timeout=0.5, return_when=FIRST_COMPLETED)
+        self._running = {future for future in self._running if not future.done()}
+        free = self._settings.engine_calls - len(self._running)
+        if free == 0:
+            return True
+        lease_ms = int(self._settings.lease.total_seconds() * 1000)
+        jobs = self._ledger.transact(partial(lease_jobs, lease_ms=lease_ms, limit=free))
+        self._running |= {self._pool.submit(self._drive, job) for job in jobs}
+        more = self._again.is_set()
+        self._again.clear()
+        return more or len(jobs) == free
+
+    def stop(self) -> None:
+        """Let the calls in hand finish."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _drive(self, job: Job) -> bool:
+        started, raised, error = self._call_engine(job)
+        delay_ms = backoff_ms(job.attempts, self._settings.retry_interval_max)
+        record = partial(settle, job=job, started=started, raised=raised, error=error, delay_ms=delay_ms)
+        try:
+            more = self._ledger.transact(record)
+        except SaysoError as trouble:  # the lease runs out and the calls are made again; the workflow knows repetitions
+            log.warning("not recorded, will be driven again", instance_id=job.instance_id, error=str(trouble))
+            return False
+        if more:
+            self._again.set()
+        return more
+
+    def _call_engine(self, job: Job) -> tuple[bool, list[int], str | None]:
+        started, raised = False, []
+        try:
+            if job.start:
+                self._start(job)
+                started = True
+            for event in job.events:
+                self._engine.raise_event(job.instance_id, event.name, event.model_dump(mode="json"))
+                raised.append(event.seq or 0)
+        except SaysoError as error:
+            log.warning("engine call failed", instance_id=job.instance_id, attempt=job.attempts, error=str(error))
+            return started, raised, str(error)
+        return started, raised, None
+
+    def _start(self, job: Job) -> None:
+        """A second attempt follows an unknown result: Dapr would run an instance that has ended once more."""
+        if job.attempts > 1 and self._engine.state(job.instance_id) is not None:
+            return
+        self._engine.start(job.workflow, job.instance_id, job.input)

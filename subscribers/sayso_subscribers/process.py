@@ -1,0 +1,45 @@
+"""The process: ledger, dispatcher and gRPC app put together, and taken apart in order."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+import structlog
+
+from sayso.correlation.bindings import load_bindings
+from sayso.engine import DaprEngine
+from sayso.ledger import open_ledger, read_ledger_id
+from sayso.publisher import DaprPublisher
+from sayso.settings import Settings
+from sayso_subscribers.dispatcher import Dispatcher
+from sayso_subscribers.receive import receiver
+from sayso_subscribers.routes import subscribed_app
+
+log = structlog.get_logger()
+
+
+def run(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    bindings = load_bindings(settings.config_dir / "bindings.yaml")
+    ledger = open_ledger(settings.ledger_url)
+    engine = DaprEngine(settings.dispatcher.engine_timeout)
+    publisher = DaprPublisher(settings.pubsub)
+    dispatcher = Dispatcher(ledger, engine, publisher, bindings, settings, read_ledger_id(ledger))
+    app = subscribed_app(settings.pubsub, bindings.topics, receiver(ledger, dispatcher.wake))
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    port = int(os.environ.get("APP_PORT", "50051"))
+    address = os.environ.get("SAYSO_APP_ADDRESS", "127.0.0.1")
+    serving = threading.Thread(target=app.run, kwargs={"app_port": port, "listen_address": address}, daemon=True)
+    serving.start()
+    dispatcher.start()
+    log.info("receiving", topics=list(bindings.topics), port=port)
+    stopping.wait()
+    app.stop()
+    dispatcher.stop()
+    publisher.close()
+    ledger.close()
+    log.info("stopped")

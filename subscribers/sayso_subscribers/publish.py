@@ -1,0 +1,58 @@
+"""The publishing lane: the outbox onto its topics, at least once, always with the same event id (DESIGN §3.12)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from functools import partial
+
+import structlog
+
+from sayso.errors import TransientError
+from sayso.lanes import backoff_ms
+from sayso.ledger import Ledger
+from sayso.ledger.outbox import Outgoing, lease_outgoing, mark_published, postpone
+from sayso.ledger.schema import outbox
+from sayso.publisher import Message, Publisher
+from sayso.settings import DispatcherSettings
+
+log = structlog.get_logger()
+BATCH = 64
+
+
+class OutboxPublisher:
+    """Publishes due rows of the outbox, in ledger order for each topic."""
+
+    def __init__(self, ledger: Ledger, publisher: Publisher, settings: DispatcherSettings) -> None:
+        self._ledger = ledger
+        self._publisher = publisher
+        self._settings = settings
+
+    def work(self) -> bool:
+        """Publish one batch; returns whether there may be more."""
+        lease_ms = int(self._settings.lease.total_seconds() * 1000)
+        batch = self._ledger.transact(partial(lease_outgoing, lease_ms=lease_ms, limit=BATCH))
+        by_topic: dict[str, list[Outgoing]] = defaultdict(list)
+        for row in batch:
+            by_topic[row.topic].append(row)
+        failures: dict[int, str] = {}
+        for topic, rows in by_topic.items():
+            failures |= self._publish(topic, rows)
+        self._record(batch, failures)
+        return len(batch) == BATCH
+
+    def _publish(self, topic: str, rows: list[Outgoing]) -> dict[int, str]:
+        try:
+            return self._publisher.publish(topic, [Message(row.seq, row.partition_key, row.body) for row in rows])
+        except TransientError as error:
+            log.warning("not published, will be tried again", topic=topic, events=len(rows), error=str(error))
+            return dict.fromkeys((row.seq for row in rows), str(error))
+
+    def _record(self, batch: list[Outgoing], failures: dict[int, str]) -> None:
+        published = [row.seq for row in batch if row.seq not in failures]
+        if published:
+            self._ledger.transact(partial(mark_published, seqs=published))
+        for row in batch:
+            if row.seq in failures:
+                delay_ms = backoff_ms(row.attempts, self._settings.retry_interval_max)
+                late = partial(postpone, table=outbox, seqs=[row.seq], delay_ms=delay_ms, error=failures[row.seq])
+                self._ledger.transact(late)

@@ -1,0 +1,34 @@
+"""Receive: the handler of every topic.
+
+In: one raw message from daprd. Out: SUCCESS after the ledger has committed its bytes, RETRY if it could not. Nothing else happens
+here, so a message is acknowledged within one commit and never waits for a workflow (DESIGN §3.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import structlog
+from dapr.ext.grpc import SubscriptionMessage, TopicEventResponse
+
+from sayso.errors import SaysoError
+from sayso.ledger import Ledger
+from sayso.ledger.intake import receive
+
+log = structlog.get_logger()
+
+
+def receiver(ledger: Ledger, wake: Callable[[], None]) -> Callable[[SubscriptionMessage], TopicEventResponse]:
+    """Make the handler; `wake` tells the dispatcher that there is something to route."""
+
+    def receive_message(message: SubscriptionMessage) -> TopicEventResponse:
+        try:
+            ledger.transact(partial(receive, topic=message.topic(), original=message.raw_data()))
+        except SaysoError as error:
+            log.warning("not committed, the broker keeps it", topic=message.topic(), error=str(error))
+            return TopicEventResponse("retry")
+        wake()
+        return TopicEventResponse("success")
+
+    return receive_message

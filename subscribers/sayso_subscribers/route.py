@@ -1,0 +1,64 @@
+"""The routing lane: committed messages, in ledger order, each to its place.
+
+In: due rows of `events`. Out: for each one transaction that gives it its next state (`sayso.ledger.routing`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from datetime import timedelta
+from functools import partial
+
+import structlog
+
+from sayso.correlation.bindings import Bindings
+from sayso.correlation.correlate import correlate
+from sayso.errors import TransientError
+from sayso.lanes import backoff_ms
+from sayso.ledger import Ledger
+from sayso.ledger.cases import Rules
+from sayso.ledger.routing import DueEvent, due_events, expire, postpone_routing, route
+from sayso.ledger.states import EventState
+
+log = structlog.get_logger()
+BATCH = 64
+
+
+class Router:
+    """Routes due events; `after` is told whenever something was routed."""
+
+    def __init__(self, ledger: Ledger, bindings: Bindings, rules: Rules, after: Callable[[], None]) -> None:
+        self._ledger = ledger
+        self._bindings = bindings
+        self._rules = rules
+        self._after = after
+
+    def work(self) -> bool:
+        """Route one batch. Correlation happens outside the transaction: it only reads the bytes."""
+        batch = self._ledger.read(partial(due_events, limit=BATCH))
+        answers = [(event, self._submit(event)) for event in batch]
+        for event, answer in answers:
+            self._collect(event, answer)
+        if batch:
+            self._after()
+        return len(batch) == BATCH
+
+    def _submit(self, event: DueEvent) -> Future[EventState | None]:
+        if event.state is EventState.HELD:
+            return self._ledger.submit(partial(expire, seq=event.seq))
+        verdict = correlate(self._bindings, event.topic, event.original)
+        return self._ledger.submit(partial(route, seq=event.seq, verdict=verdict, rules=self._rules))
+
+    def _collect(self, event: DueEvent, answer: Future[EventState | None]) -> None:
+        try:
+            state = answer.result()
+        except TransientError:
+            raise
+        except Exception as error:  # a bug of ours must neither lose the event nor block the ones behind it
+            log.exception("routing failed", seq=event.seq, topic=event.topic)
+            delay_ms = backoff_ms(8, timedelta(minutes=1))
+            reason = f"internal error, will be tried again: {type(error).__name__}: {error}"
+            self._ledger.transact(partial(postpone_routing, seq=event.seq, delay_ms=delay_ms, reason=reason))
+        else:
+            log.debug("routed", seq=event.seq, topic=event.topic, state=state)

@@ -1,0 +1,5 @@
+"""`python -m worker` from the checkout."""
+
+from sayso.cli.main import main
+
+main(["serve", "worker"])

@@ -1,0 +1,45 @@
+"""The notices lane of the worker: notices that transactions have queued, through apprise, at least once."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import structlog
+
+from sayso.errors import SaysoError
+from sayso.lanes import backoff_ms
+from sayso.ledger import Ledger
+from sayso.ledger.outbox import lease_notices, mark_sent, postpone
+from sayso.ledger.schema import notices
+from sayso.notices.sender import NoticeSender
+from sayso.settings import DispatcherSettings
+
+log = structlog.get_logger()
+BATCH = 32
+LEASE_MS = 120_000  # a mail server may take its time
+
+
+class NoticeLane:
+    """Sends due notices."""
+
+    def __init__(self, ledger: Ledger, sender: NoticeSender, settings: DispatcherSettings) -> None:
+        self._ledger = ledger
+        self._sender = sender
+        self._settings = settings
+
+    def work(self) -> bool:
+        """Send one batch; a notice that fails waits and does not hold up the others."""
+        batch = self._ledger.transact(partial(lease_notices, lease_ms=LEASE_MS, limit=BATCH))
+        sent = []
+        for notice in batch:
+            try:
+                self._sender.send(notice.recipient, notice.title, notice.body, notice.notice_id)
+                sent.append(notice.seq)
+            except SaysoError as error:
+                log.warning("notice not sent, will be tried again", notice=notice.notice_id, error=str(error))
+                delay_ms = backoff_ms(notice.attempts, self._settings.retry_interval_max)
+                late = partial(postpone, table=notices, seqs=[notice.seq], delay_ms=delay_ms, error=str(error))
+                self._ledger.transact(late)
+        if sent:
+            self._ledger.transact(partial(mark_sent, seqs=sent))
+        return len(batch) == BATCH

@@ -1,0 +1,51 @@
+"""Steps: an optional effect, then one ledger transaction. Made once a process, around the ledger and the partner client.
+
+A rerun finds the step recorded and does nothing; between effect and record it repeats the effect under the same idempotency key,
+which the service knows. A step of a case that has ended does nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from dapr.ext.workflow import WorkflowActivityContext
+
+from sayso.contracts.workflow_io import DeadlineInput, StepInput
+from sayso.errors import RefusedError
+from sayso.ledger import Ledger
+from sayso.ledger import steps as ledger_steps
+from sayso.services import PartnerClient
+from sayso_worker.activities.effects import Effect
+
+Activity = Callable[[WorkflowActivityContext, dict[str, Any]], dict[str, Any]]
+
+
+def step_activity(name: str, effect: Effect | None, ledger: Ledger, partners: PartnerClient) -> Activity:
+    """The activity `name`."""
+
+    def activity(_ctx: WorkflowActivityContext, raw: dict[str, Any]) -> dict[str, Any]:
+        step = StepInput.model_validate(raw)
+        result: dict[str, Any] = {}
+        if effect is not None:
+            earlier = ledger.read(partial(ledger_steps.earlier_result, step=step))
+            if earlier is not None:
+                return earlier
+            try:
+                result = effect(partners, step)
+            except RefusedError as error:
+                return {"refused": str(error)}
+        return ledger.transact(partial(ledger_steps.complete_step, step=step, result=result))
+
+    activity.__name__ = name
+    return activity
+
+
+def confirm_deadline_activity(ledger: Ledger) -> Activity:
+    """The activity `confirm_deadline`."""
+
+    def confirm_deadline(_ctx: WorkflowActivityContext, raw: dict[str, Any]) -> dict[str, Any]:
+        return ledger.transact(partial(ledger_steps.confirm_deadline, asked=DeadlineInput.model_validate(raw)))
+
+    return confirm_deadline

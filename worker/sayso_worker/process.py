@@ -1,0 +1,44 @@
+"""The process: workflow runtime and notices lane put together, and taken apart in order."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+import structlog
+from dapr.ext.workflow import WorkflowRuntime
+
+from sayso.directory import load_directory
+from sayso.lanes import Lane
+from sayso.ledger import open_ledger
+from sayso.notices.sender import NoticeSender
+from sayso.services import PartnerClient
+from sayso.settings import Settings
+from sayso_worker.activities.send_notices import NoticeLane
+from sayso_worker.registry import WORKFLOWS, register
+
+log = structlog.get_logger()
+ACTIVITY_THREADS = 16
+STOP_SECONDS = 10.0
+
+
+def run(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    directory = load_directory(settings.config_dir / "directory.yaml")
+    ledger = open_ledger(settings.ledger_url)
+    partners = PartnerClient(settings.partners_url, settings.partners_timeout.total_seconds())
+    runtime = WorkflowRuntime(maximum_thread_pool_workers=ACTIVITY_THREADS)
+    register(runtime, ledger, partners)
+    sender = NoticeSender(directory, settings.state_dir)
+    notices = Lane("notices", NoticeLane(ledger, sender, settings.dispatcher).work, settings.dispatcher.poll_interval)
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    runtime.start()
+    notices.start()
+    log.info("working", workflows=list(WORKFLOWS))
+    stopping.wait()
+    runtime.shutdown()
+    notices.stop(STOP_SECONDS)
+    ledger.close()
+    log.info("stopped")

@@ -1,0 +1,84 @@
+"""The journal of a running workflow: which events it has used or refused since its last step, and its milestones.
+
+Pure state of one generator. A step hands over what has collected, so that the ledger marks it in the step's own transaction.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Generator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from dapr.ext.workflow import DaprWorkflowContext, RetryPolicy
+
+from sayso.contracts.workflow_io import CaseInput, Closing, RaisedEvent, Refusal, StepInput
+
+Yields = Generator[Any, Any, Any]
+
+STEP_RETRIES = RetryPolicy(
+    first_retry_interval=timedelta(seconds=1),
+    backoff_coefficient=2.0,
+    max_retry_interval=timedelta(minutes=1),
+    max_number_of_attempts=1_000,  # Dapr has no endless setting: this is most of a day
+)
+
+
+class Journal:
+    """What one case has seen; made at the start of its workflow."""
+
+    def __init__(self, ctx: DaprWorkflowContext, case_input: CaseInput) -> None:
+        self.ctx = ctx
+        self.case = case_input.case
+        self.plan = case_input.plan
+        self.milestones: list[str] = []
+        self.handled: list[int] = []
+        self._used: list[int] = []
+        self._refused: list[Refusal] = []
+        self._iterations: Counter[str] = Counter()
+
+    @property
+    def now(self) -> datetime:
+        """The workflow's own time: the same in every replay."""
+        now: datetime = self.ctx.current_utc_datetime
+        return now if now.tzinfo else now.replace(tzinfo=UTC)
+
+    def use(self, event: RaisedEvent) -> None:
+        """The workflow acts on this event."""
+        if event.seq is not None:
+            self._used.append(event.seq)
+            self.handled.append(event.seq)
+
+    def refuse(self, event: RaisedEvent, reason: str) -> None:
+        """The workflow saw this event and does not act on it."""
+        self._refused.append(Refusal(seq=event.seq, reason=reason))
+        if event.seq is not None:
+            self.handled.append(event.seq)
+
+    def step(self, name: str, arguments: dict[str, Any] | None = None, **record: Any) -> Yields:
+        """Call the activity `name` once, with what has collected; gives its result."""
+        iteration = self._iterations[name]
+        self._iterations[name] += 1
+        step = StepInput(
+            case=self.case,
+            step=name,
+            iteration=iteration,
+            arguments=arguments or {},
+            used=list(self._used),
+            refused=list(self._refused),
+            **record,
+        )
+        result = yield self.ctx.call_activity(name, input=step.model_dump(mode="json"), retry_policy=STEP_RETRIES)
+        if "refused" not in result:  # a refused effect has recorded nothing: the next step carries it all
+            self._used.clear()
+            self._refused.clear()
+        return result
+
+    def record_refusals(self) -> Yields:
+        """Make refusals visible now, not at the end of the case."""
+        return (yield from self.step("record_refusal"))
+
+    def close(self, closing: Closing, **record: Any) -> Yields:
+        """End the case without a further effect; gives the workflow's result."""
+        yield from self.step("close_case", closing=closing, **record)
+        return closing.result
