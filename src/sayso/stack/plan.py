@@ -1,0 +1,197 @@
+"""Composes the stack: which processes, on which ports, with which environment.
+
+In: `UpOptions` and the runtime. Out: `StackState` and the process specs, in the order in which they are shown.
+Invariant: nothing is started here; the folders that hold data are made.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from pydantic import BaseModel, ConfigDict
+
+from sayso.stack.app_processes import PARTNERS_PORT, app_processes, local_services
+from sayso.stack.cached_install import Progress
+from sayso.stack.control_plane import PLACEMENT_PORT, SCHEDULER_PORT, placement, scheduler
+from sayso.stack.kafka import DEFAULT_PORT as KAFKA_PORT
+from sayso.stack.kafka import kafka, require_client
+from sayso.stack.kafka_jars import KafkaInstallation, install_kafka
+from sayso.stack.layout import App, load_layout
+from sayso.stack.ports import HOST, Ports
+from sayso.stack.process import Layer, ProcessSpec
+from sayso.stack.runtime import Runtime, install_runtime
+from sayso.stack.sidecar import ControlPlane, SidecarPorts, sidecar
+from sayso.stack.state import Broker, LedgerKind, StackState
+from sayso.stack.valkey import DEFAULT_PORT as VALKEY_PORT
+from sayso.stack.valkey import valkey
+
+OUTBOUND_TOPICS = frozenset({"approval-requests", "outcomes", "alerts", "payment-commands", "deadletters"})
+SUBSCRIBERS_ROLE = "subscribers"
+
+
+class UpOptions(BaseModel):
+    """What `sayso up` was asked for; paths are absolute."""
+
+    model_config = ConfigDict(frozen=True)
+
+    project: Path
+    state_dir: Path
+    broker: Broker = "valkey"
+    ledger: LedgerKind = "sqlite"
+    fresh: bool = False
+    use_default_ports: bool = True
+    environment: dict[str, str] = {}
+    """Laid over the environment of the project's own processes."""
+
+    @property
+    def data(self) -> Path:
+        """Everything that `--fresh` removes, but for the ledger file."""
+        return self.state_dir / "data"
+
+    @property
+    def config_dir(self) -> Path:
+        """Folder of bindings.yaml, services.yaml and the rest."""
+        named = self.environment.get("SAYSO_CONFIG_DIR") or os.environ.get("SAYSO_CONFIG_DIR") or "config"
+        return self.project / named
+
+    @property
+    def logs(self) -> Path:
+        """One file a process."""
+        return self.state_dir / "logs"
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What is installed for the stack; Kafka only when it was asked for."""
+
+    runtime: Runtime
+    kafka: KafkaInstallation | None = None
+
+
+def install_tools(options: UpOptions, progress: Progress) -> Tools:
+    """Find or install what these options need; `progress` gets lines of text meanwhile."""
+    runtime = install_runtime(progress)
+    if options.broker != "kafka":
+        return Tools(runtime)
+    require_client()
+    return Tools(runtime, install_kafka(progress))
+
+
+def subscriptions_of(config_dir: Path) -> frozenset[str]:
+    """The topics that the project's bindings subscribe to; none without such a file."""
+    path = config_dir / "bindings.yaml"
+    if not path.exists():
+        return frozenset()
+    from sayso.correlation.bindings import load_bindings  # noqa: PLC0415 - compiles expressions, which takes a moment
+
+    return frozenset(load_bindings(path).topics)
+
+
+class StackPlan:
+    """All processes of one stack, found step by step: storage, control plane, services, apps, sidecars."""
+
+    def __init__(self, options: UpOptions, tools: Tools) -> None:
+        self._options = options
+        self._runtime = tools.runtime
+        self._kafka = tools.kafka
+        self._subscriptions = subscriptions_of(options.config_dir)
+        self._ports = Ports(str(options.state_dir), use_defaults=options.use_default_ports)
+        self.specs: list[ProcessSpec] = []
+        self.redis_host = ""
+        self.kafka_brokers = ""
+        self.ledger_url = f"sqlite:///{options.state_dir / 'ledger.db'}"
+        self._components: dict[str, str] = {}
+
+        apps = load_layout(options.project, options.broker, options.ledger)
+        self._at = {app.app_id: SidecarPorts.of(app, self._ports) for app in apps}
+        self._add_storage()
+        control_plane = self._add_control_plane()
+        self.partners_url = self._add_services()
+        for app in apps:
+            self._add_app(app, control_plane, "daprd" if len(apps) == 1 else f"daprd-{app.app_id}")
+        self._first = self._at[apps[0].app_id]
+
+    def state(self) -> StackState:
+        """The state before anything runs."""
+        me = psutil.Process()
+        return StackState(
+            project=self._options.project,
+            state_dir=self._options.state_dir,
+            supervisor_pid=me.pid,
+            supervisor_create_time=me.create_time(),
+            broker=self._options.broker,
+            ledger=self._options.ledger,
+            redis_host=self.redis_host,
+            kafka_brokers=self.kafka_brokers,
+            ledger_url=self.ledger_url,
+            partners_url=self.partners_url,
+            app_port=self._first.app,
+            dapr_http_port=self._first.http,
+            dapr_grpc_port=self._first.grpc,
+        )
+
+    def _add_storage(self) -> None:
+        if self._options.broker == "valkey" or self._options.ledger == "sqlite":
+            port = self._ports.take(VALKEY_PORT)
+            self.redis_host = self._components["SAYSO_REDIS_HOST"] = f"{HOST}:{port}"
+            self.specs.append(valkey(port, self._options.data / "valkey"))
+        if self._options.broker == "kafka":
+            self._add_kafka()
+        if self._options.ledger == "postgresql":
+            self._add_postgresql()
+
+    def _add_kafka(self) -> None:
+        assert self._kafka is not None, "install_tools saw the same options"
+        port = self._ports.take(KAFKA_PORT)
+        self.kafka_brokers = self._components["SAYSO_KAFKA_BROKERS"] = f"{HOST}:{port}"
+        topics = self._subscriptions | OUTBOUND_TOPICS
+        self.specs.append(kafka(self._kafka, port, self._ports.take(), self._options.data / "kafka", topics))
+
+    def _add_postgresql(self) -> None:
+        from sayso.stack.postgresql import DEFAULT_PORT, postgresql  # noqa: PLC0415 - only who asks for it loads it
+
+        port = self._ports.take(DEFAULT_PORT)
+        spec, cluster = postgresql(port, self._options.data / "postgresql")
+        self.ledger_url = cluster.ledger_url(port)
+        self._components["SAYSO_STATE_POSTGRES"] = cluster.connection_string(port)
+        self.specs.append(spec)
+
+    def _add_control_plane(self) -> ControlPlane:
+        at = ControlPlane(self._ports.take(PLACEMENT_PORT), self._ports.take(SCHEDULER_PORT))
+        self._options.data.mkdir(parents=True, exist_ok=True)
+        self.specs += [
+            placement(self._runtime.placement, at.placement_port, self._ports, self._options.data),
+            scheduler(self._runtime.scheduler, at.scheduler_port, self._ports, self._options.data / "scheduler"),
+        ]
+        return at
+
+    def _add_services(self) -> str:
+        specs, urls = local_services(self._options.project, self._options.config_dir, self._options.data, self._ports)
+        self.specs += specs
+        return urls.get("partners", f"http://{HOST}:{PARTNERS_PORT}")
+
+    def _add_app(self, app: App, control_plane: ControlPlane, sidecar_name: str) -> None:
+        at = self._at[app.app_id]
+        storage = self._names(Layer.STORAGE)
+        databases = tuple(name for name in storage if name == "postgresql")
+        self.specs += app_processes(app, at, self._app_environment(), after=databases)
+        needed = (*storage, *self._names(Layer.CONTROL_PLANE))
+        topics = self._subscriptions if SUBSCRIBERS_ROLE in app.processes() else frozenset()
+        self.specs.append(
+            sidecar(self._runtime.daprd, sidecar_name, app, at, control_plane, self._ports, self._components, needed, topics)
+        )
+
+    def _app_environment(self) -> dict[str, str]:
+        return {
+            "SAYSO_LEDGER_URL": self.ledger_url,
+            "SAYSO_PARTNERS_URL": self.partners_url,
+            "SAYSO_STATE_DIR": str(self._options.state_dir),
+            "SAYSO_CONFIG_DIR": str(self._options.config_dir),
+            **self._options.environment,
+        }
+
+    def _names(self, layer: Layer) -> tuple[str, ...]:
+        return tuple(spec.name for spec in self.specs if spec.layer is layer)

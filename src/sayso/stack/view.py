@@ -1,0 +1,98 @@
+"""Shows a stack: one line a process while it starts, and one line for what happens later.
+
+In: `StackState` after each change. Out: lines on stderr; on a terminal one table that is redrawn while the stack starts.
+"""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from sayso.stack.state import ProcessState, ProcessStatus, StackState, StackStatus
+
+COLOURS = {
+    ProcessStatus.WAITING: "dim",
+    ProcessStatus.STARTING: "yellow",
+    ProcessStatus.READY: "green",
+    ProcessStatus.RESTARTING: "yellow",
+    ProcessStatus.FAILED: "bold red",
+    ProcessStatus.STOPPED: "dim",
+}
+
+
+class StackView:
+    """Call it with each new state; use it as a context manager, so that the table is closed properly.
+
+    What is `known` already is not said again.
+    """
+
+    def __init__(self, console: Console, known: StackState | None = None) -> None:
+        self._console = console
+        self._began = time.monotonic()
+        self._seen = {each.name: (each.status, each.restarts) for each in known.processes} if known else {}
+        self._took: dict[str, float] = {}
+        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._close_table()
+
+    def __call__(self, state: StackState) -> None:
+        """Show what has changed."""
+        for process in state.processes:
+            self._note(process)
+        if self._live:
+            self._live.update(process_table(state, self._took), refresh=True)
+            if state.status is not StackStatus.STARTING:
+                self._close_table()
+
+    def _note(self, process: ProcessState) -> None:
+        change = (process.status, process.restarts)
+        if self._seen.get(process.name) == change:
+            return
+        self._seen[process.name] = change
+        if process.status is ProcessStatus.READY and process.name not in self._took:
+            self._took[process.name] = time.monotonic() - self._began
+        if self._live is None and process.status is not ProcessStatus.WAITING:
+            self._console.print(_line(process, self._took), soft_wrap=True)
+
+    def _close_table(self) -> None:
+        if self._live:
+            self._live.stop()
+            self._live = None
+
+
+def process_table(state: StackState, took: dict[str, float] | None = None) -> Table:
+    """One row a process."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("process", "status", "address", "pid", "restarts", "" if took is None else "after"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("", overflow="ellipsis", no_wrap=True)
+    for process in state.processes:
+        table.add_row(
+            process.name,
+            Text(process.status, style=COLOURS[process.status]),
+            process.address,
+            str(process.pid or ""),
+            str(process.restarts or ""),
+            f"{took[process.name]:.1f} s" if took and process.name in took else "",
+            process.detail,
+        )
+    return table
+
+
+def _line(process: ProcessState, took: dict[str, float]) -> str:
+    words = [f"{process.name:<12}", f"{process.status:<10}"]
+    if process.status is ProcessStatus.READY:
+        words += [process.address, f"after {took[process.name]:.1f} s"]
+    return " ".join(word for word in (*words, process.detail) if word).rstrip()
