@@ -1,0 +1,57 @@
+# Two commands do it all on a fresh machine: `make run` and `make test`.
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+SAYSO := $(BIN)/sayso
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: help run demo stop test check format docs bench setup runtime lock clean
+
+help: ## Say what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: .venv/.ready ## Virtual environment with everything in it
+
+.venv/.ready: pyproject.toml uv.lock scripts/setup.sh
+	@PYTHON=$(PYTHON) scripts/setup.sh
+	@touch $@
+
+runtime: setup ## Find the Dapr runtime, or build it once into the user's cache
+	@$(SAYSO) runtime install
+
+run: runtime ## Set up, start the local stack, play the demo, leave the stack up
+	@scripts/run.sh
+
+demo: runtime ## The same, then stop everything; exit code 0 only if all went well
+	@scripts/demo.sh
+
+stop: setup ## Stop the local stack
+	@$(SAYSO) down
+
+test: runtime ## Every test once, on the real parts
+	@$(SAYSO) kafka install
+	@$(MAKE) --no-print-directory check
+	@$(PYTEST) -n 2 --dist loadgroup -m "not stack" tests
+	@$(PYTEST) -m stack --durations=10 tests
+
+check: setup ## Format, lint, types, imports
+	@$(BIN)/ruff format --check -q .
+	@$(BIN)/ruff check -q .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+format: setup ## Format the code
+	@$(BIN)/ruff check -q --fix . ; $(BIN)/ruff format -q .
+
+docs: setup ## Generate schemas, AsyncAPI and tables of settings and events
+	@$(BIN)/python -m sayso.schemas docs
+
+bench: runtime ## Compare with a by-hand Dapr app on the same stack (BENCH="--n 500")
+	@$(BIN)/python -m benchmarks.run $(BENCH)
+
+lock: ## Write uv.lock anew
+	@$(BIN)/uv lock
+
+clean: ## Remove the virtual environment and the local state (not the runtime's cache)
+	@if [ -x $(SAYSO) ]; then $(SAYSO) down; fi
+	rm -rf .venv .sayso

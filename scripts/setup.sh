@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Makes .venv with the locked versions of everything. Run by the Makefile; safe to run again.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+python=${PYTHON:-python3}
+command -v "$python" >/dev/null || { echo "error: $python is missing; install Python 3.11 or newer, or set PYTHON" >&2; exit 2; }
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+  echo "error: $python is $("$python" --version 2>&1); Sayso needs Python 3.11 or newer (set PYTHON)" >&2; exit 2; }
+echo "setup: virtual environment in .venv" >&2
+if [ ! -x .venv/bin/python ]; then
+  "$python" -m venv .venv || { echo "error: python3-venv is missing; install it (Debian: apt-get install python3-venv)" >&2; exit 2; }
+fi
+[ -x .venv/bin/uv ] || .venv/bin/python -m pip install -q --disable-pip-version-check "uv>=0.9"
+echo "setup: installing the locked packages" >&2
+UV_PYTHON_DOWNLOADS=never VIRTUAL_ENV=.venv .venv/bin/uv sync --frozen --inexact --all-extras --python .venv/bin/python --quiet
+echo "setup: done" >&2
