@@ -109,9 +109,7 @@ def _refuse_double_names(directory: Directory) -> None:
             seen[name] = part
 
 
-def _refuse_unknown(
-    directory: Directory, location: Location, named: tuple[str, ...], known: Mapping[str, User] | list[str]
-) -> None:
+def _refuse_unknown(directory: Directory, location: Location, named: tuple[str, ...], known: Mapping[str, User] | list[str]) -> None:
     for index, name in enumerate(named):
         if name not in known:
             raise directory.error((*location, index), f'"{name}" is not in the directory{did_you_mean(name, known)}')
