@@ -38,6 +38,7 @@ class ConfigFile:
             raise ConfigurationError(f"{path}: cannot be read ({error.strerror}); is SAYSO_CONFIG_DIR right?") from error
         try:
             self._root = yaml.compose(text, Loader=yaml.SafeLoader)
+            self._refuse_double_names(self._root)
             self.document: Any = yaml.safe_load(text)
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
@@ -65,6 +66,20 @@ class ConfigFile:
             return node.value[part].start_mark.line + 1, node.value[part]
         return None
 
+    def _refuse_double_names(self, node: yaml.Node | None) -> None:
+        """YAML readers keep the last of two equal names without a word."""
+        if isinstance(node, yaml.SequenceNode):
+            for item in node.value:
+                self._refuse_double_names(item)
+        if isinstance(node, yaml.MappingNode):
+            seen: dict[str, int] = {}
+            for name, value in node.value:
+                line = name.start_mark.line + 1
+                if name.value in seen:
+                    raise ConfigurationError(f'{self.path}:{line}: "{name.value}" stands at line {seen[name.value]} already')
+                seen[name.value] = line
+                self._refuse_double_names(value)
+
     def error(self, location: Location, message: str) -> ConfigurationError:
         """A `ConfigurationError` that starts with file and line."""
         return ConfigurationError(f"{self.path}:{self.line(location)}: {message}")
@@ -76,7 +91,9 @@ def load_config(path: Path, model: type[Model]) -> tuple[Model, ConfigFile]:
     try:
         return model.model_validate(file.document if file.document is not None else {}), file
     except ValidationError as error:
-        complaint = error.errors(include_url=False)[0]
+        complaints = error.errors(include_url=False)
+        # A misspelt field shows twice, as unknown and as missing: the first says what to change.
+        complaint = next((found for found in complaints if found["type"] == "extra_forbidden"), complaints[0])
         location = complaint["loc"]
         raise file.error(location, _explain(complaint["msg"], location, model)) from error
 

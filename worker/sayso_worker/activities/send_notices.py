@@ -15,8 +15,8 @@ from sayso.notices.sender import NoticeSender
 from sayso.settings import DispatcherSettings
 
 log = structlog.get_logger()
-BATCH = 32
-LEASE_MS = 120_000  # a mail server may take its time
+BATCH = 4
+LEASE_MS = 180_000  # longer than a whole batch of endpoints that hang, or a second replica would send the rest again
 
 
 class NoticeLane:

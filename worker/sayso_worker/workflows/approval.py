@@ -77,9 +77,7 @@ def _approved(journal: Journal, request: ApprovalRequest, decision: Decision) ->
     )
     if "refused" not in done:
         return result
-    failed = Closing(
-        outcome=Outcome.FAILED, result={**result, "status": "failed", "reason": done["refused"]}, reason=done["refused"]
-    )
+    failed = Closing(outcome=Outcome.FAILED, result={**result, "status": "failed", "reason": done["refused"]}, reason=done["refused"])
     return (yield from journal.close(failed, decision=task_decision(decision)))
 
 

@@ -39,9 +39,7 @@ def purchase_order_workflow(ctx: DaprWorkflowContext, raw: dict[str, Any]) -> Yi
         reason = f"No approval received within {in_words(journal.plan.approval_timeout_seconds)}"
         return (yield from _cancel(journal, order, Closing(outcome=Outcome.TIMED_OUT, result="Cancelled", reason=reason)))
     if isinstance(decision, Withdrawn):
-        return (
-            yield from _cancel(journal, order, Closing(outcome=Outcome.WITHDRAWN, result="Cancelled", reason=decision.reason))
-        )
+        return (yield from _cancel(journal, order, Closing(outcome=Outcome.WITHDRAWN, result="Cancelled", reason=decision.reason)))
     if not decision.approved:
         closing = Closing(outcome=Outcome.REJECTED, result=f"Rejected by '{decision.approver}'", reason=decision.reason)
         return (yield from _cancel(journal, order, closing, decision=task_decision(decision)))
