@@ -10,6 +10,7 @@ import base64
 import binascii
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -23,6 +24,10 @@ from sayso.contracts.payload import explain
 from sayso.errors import MalformedError
 
 ATTRIBUTE_CHARACTERS_MAX = 2_000
+JSON_LEVELS_MAX = 100
+"""Python's own limit depends on how deep the caller already is, so there is a limit of ours, well below it."""
+NUL_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+CONTEXT_ATTRIBUTES = ("specversion", "id", "source", "type", "subject", "time", "dataschema", "datacontenttype")
 CONTENT_TYPE = "application/cloudevents+json"
 SPEC_VERSION = "1.0"
 
@@ -46,7 +51,7 @@ class IncomingEvent:
     @property
     def content_digest(self) -> str:
         """SHA-256 of what the event says (type, subject, data), whatever a transport added around it."""
-        said = json.dumps([self.type, self.subject, self.data], sort_keys=True, default=str, separators=(",", ":"))
+        said = json.dumps([self.type, self.subject, self.data], sort_keys=True, default=repr, separators=(",", ":"))
         return hashlib.sha256(said.encode()).hexdigest()
 
 
@@ -54,15 +59,15 @@ def parse_event(raw: bytes) -> IncomingEvent:
     """Read one structured-mode CloudEvent from its original bytes, or raise `MalformedError`."""
     document = _json_object(raw)
     attributes = {name: value for name, value in document.items() if name not in ("data", "data_base64")}
-    for name in ("id", "source", "type"):
+    for name in ("specversion", "id", "source", "type"):
         _check_attribute(attributes, name)
-    if attributes.get("specversion") != SPEC_VERSION:
-        raise MalformedError(f'`specversion` is {attributes.get("specversion")!r}; Sayso reads CloudEvents "{SPEC_VERSION}"')
+    if attributes["specversion"] != SPEC_VERSION:
+        raise MalformedError(f'`specversion` is "{attributes["specversion"]}"; Sayso reads CloudEvents "{SPEC_VERSION}"')
     if not isinstance(attributes.get("traceparent", ""), str):
         attributes.pop("traceparent")  # others' tracing must never cost an event
     data = _data_of(document)
-    try:
-        event = CloudEvent(**attributes, data=None)
+    try:  # extension attributes are kept as they are: their names may be anything, also `self`
+        event = CloudEvent(**{name: attributes[name] for name in CONTEXT_ATTRIBUTES if name in attributes}, data=None)
     except ValidationError as error:
         raise MalformedError(f"not a valid CloudEvent: {explain(error)}") from error
     except (GenericException, TypeError, ValueError) as error:
@@ -71,6 +76,13 @@ def parse_event(raw: bytes) -> IncomingEvent:
 
 
 def _json_object(raw: bytes) -> dict[str, Any]:
+    document = _json_value(raw)
+    if not isinstance(document, dict):
+        raise MalformedError(f"a CloudEvent is a JSON object, this is a JSON {_json_kind(document)}")
+    return document
+
+
+def _json_value(raw: bytes) -> Any:
     if not raw.strip():
         raise MalformedError("the message is empty")
     try:
@@ -79,19 +91,43 @@ def _json_object(raw: bytes) -> dict[str, Any]:
         raise MalformedError(f"not UTF-8: byte {error.start} is 0x{raw[error.start]:02x}") from error
     try:
         document = json.loads(text, parse_float=Decimal, parse_constant=_refuse_constant, object_pairs_hook=_unique_names)
-        if "\\u" in text:  # an unpaired surrogate can be neither stored nor sent on
-            json.dumps(document, ensure_ascii=False, default=str).encode("utf-8")
+        _check_depth(text, document)
+        if "\\u" in text:
+            _check_storable(document)
     except json.JSONDecodeError as error:
         raise MalformedError(f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from error
     except RecursionError as error:
-        raise MalformedError("JSON nested too deeply") from error
+        raise MalformedError(f"JSON nested more than {JSON_LEVELS_MAX} levels deep") from error
     except UnicodeEncodeError as error:
         raise MalformedError("text with an unpaired UTF-16 surrogate") from error
+    except ArithmeticError as error:
+        raise MalformedError("a number's exponent is out of every range") from error
     except ValueError as error:
+        if "integer string conversion" in str(error):  # Python's own limit, in words that are not about Python
+            raise MalformedError("a whole number has more than 4300 digits") from error
         raise MalformedError(f"not usable JSON: {_first_line(error)}") from error
-    if not isinstance(document, dict):
-        raise MalformedError(f"a CloudEvent is a JSON object, this is a JSON {_json_kind(document)}")
     return document
+
+
+def _check_depth(text: str, document: object) -> None:
+    """Whatever reads the document after this may recurse. Few brackets cannot be deep, so most texts are only counted."""
+    if text.count("{") + text.count("[") <= JSON_LEVELS_MAX:
+        return
+    level: list[Any] = [[document]]
+    for _ in range(JSON_LEVELS_MAX + 1):
+        level = [child for node in level for child in (node.values() if isinstance(node, dict) else node)]
+        level = [node for node in level if isinstance(node, dict | list)]
+        if not level:
+            return
+    raise RecursionError
+
+
+def _check_storable(document: object) -> None:
+    """Neither an unpaired surrogate nor U+0000 can be stored in PostgreSQL; escapes can smuggle them in."""
+    text = json.dumps(document, ensure_ascii=False, default=str)
+    text.encode("utf-8")
+    if NUL_ESCAPE.search(text):
+        raise ValueError("text with a NUL character (U+0000)")
 
 
 def _check_attribute(attributes: dict[str, Any], name: str) -> None:
@@ -107,9 +143,9 @@ def _check_attribute(attributes: dict[str, Any], name: str) -> None:
 
 
 def _data_of(document: dict[str, Any]) -> Any:
-    if "data_base64" not in document:
+    if document.get("data_base64") is None:
         return document.get("data")
-    if "data" in document:
+    if document.get("data") is not None:
         raise MalformedError("both `data` and `data_base64` are set")
     try:
         decoded = base64.b64decode(document["data_base64"], validate=True)
@@ -117,7 +153,7 @@ def _data_of(document: dict[str, Any]) -> Any:
         raise MalformedError("`data_base64` is not base64") from error
     content_type = str(document.get("datacontenttype", "application/json")).partition(";")[0].strip().lower()
     if content_type == "application/json" or content_type.endswith("+json"):
-        return _json_object(decoded)
+        return _json_value(decoded)
     return decoded.decode("utf-8", errors="replace")
 
 
