@@ -7,6 +7,7 @@ Out: a compiled expression; evaluating it gives a plain value or raises `Malform
 from __future__ import annotations
 
 import json
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -32,6 +33,10 @@ class Expression:
         """Whether the type checker knows, or cannot exclude, a boolean."""
         return self._compiled.return_type() in (cel.Type.BOOL, cel.Type.DYN)
 
+    def returns_key(self) -> bool:
+        """Whether the type checker knows, or cannot exclude, text or a whole number."""
+        return self._compiled.return_type() in (cel.Type.STRING, cel.Type.INT, cel.Type.UINT, cel.Type.DYN)
+
     def evaluate(self, view: dict[str, Any]) -> Any:
         """The expression's value for `view`, made by `view_of`; `MalformedError` when it has none."""
         try:
@@ -45,8 +50,14 @@ class Expression:
 
 
 def view_of(event: IncomingEvent) -> dict[str, Any]:
-    """The event as expressions see it: CEL has no decimals, so numbers with a point are doubles here (and only here)."""
-    return {**event.attributes, "subject": event.subject or "", "data": _without_decimals(event.data)}
+    """The event as expressions see it, in CEL's types.
+
+    CEL has no decimals, so numbers with a point are doubles here (and only here); it has no whole numbers beyond 64 bits, and what is
+    that long is an identifier, so it is the text of its digits. A field that is null counts as absent, for `has` too: many
+    systems write the fields that they leave out as null.
+    """
+    view: dict[str, Any] = _in_cel_types(event.attributes | {"data": event.data})
+    return {"subject": "", "data": None} | view
 
 
 def key_of(value: Any) -> str:
@@ -66,19 +77,34 @@ def key_of(value: Any) -> str:
 KEY_CHARACTERS_MAX = 500
 
 
-def _without_decimals(value: Any) -> Any:
+INT64_MAX = 2**63 - 1
+
+
+def _in_cel_types(value: Any) -> Any:
     if isinstance(value, Decimal):
         return float(value)
+    if isinstance(value, int) and not -INT64_MAX <= value <= INT64_MAX:
+        return str(value)
     if isinstance(value, dict):
-        return {name: _without_decimals(inner) for name, inner in value.items()}
+        return {name: _in_cel_types(inner) for name, inner in value.items() if inner is not None}
     if isinstance(value, list):
-        return [_without_decimals(inner) for inner in value]
+        return [_in_cel_types(inner) for inner in value]
     return value
 
 
+NO_SUCH_FIELD = re.compile(r'Key not found in map : (".*")$')
+NOT_AN_OBJECT = "Applying SELECT to non-message type"
+
+
 def _complaint(error: object) -> str:
-    """CEL's own words, without its code names and drawing of the position."""
-    line = str(error).strip().splitlines()[0]
+    """CEL's own words, without its code names and drawing of the position; the two that senders cause, in ours."""
+    line = str(error).strip().splitlines()[0][:COMPLAINT_CHARACTERS_MAX]
     for prefix in ("INVALID_ARGUMENT: ", "NOT_FOUND: ", "UNKNOWN: ", "ERROR: ", "<input>:"):
         line = line.removeprefix(prefix)
-    return line
+    absent = NO_SUCH_FIELD.search(line)
+    if absent:
+        return f"the event has no {absent[1]}"
+    return "a field is asked of something that is no object, or is missing" if NOT_AN_OBJECT in line else line
+
+
+COMPLAINT_CHARACTERS_MAX = 300
