@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -127,8 +128,7 @@ def _compile(rule: BindingRule, file: ConfigFile, at: Location) -> Binding:
     contract = WORKFLOWS.get(target)
     if action is not Action.RECORD and rule.key is None:
         raise file.error(at, f'binding "{rule.name}": `key` is missing (CEL, for example event.data.order_id)')
-    if rule.input is not None and action is not Action.START:
-        raise file.error((*at, "input"), f'binding "{rule.name}": `input` belongs to `start`')
+    _refuse_fields_without_effect(rule, action, file, at)
     _refuse_slips(rule, file, at)
     return Binding(
         name=rule.name,
@@ -138,7 +138,7 @@ def _compile(rule: BindingRule, file: ConfigFile, at: Location) -> Binding:
         workflow=target,
         event_name=event_name,
         when=_boolean(rule.when, file, (*at, "when")),
-        key=_expression(rule.key, file, (*at, "key")),
+        key=_key(rule.key, file, (*at, "key")),
         input=_input_of(rule, contract, file, at),
         early_hold=_hold_of(rule, file, at),
     )
@@ -155,13 +155,31 @@ def _action_of(rule: BindingRule, file: ConfigFile, at: Location) -> tuple[Actio
     target, _, event_name = str(getattr(rule, verb)).partition(".")
     if target not in WORKFLOWS:
         raise file.error((*at, verb), f'no workflow "{target}"{did_you_mean(target, WORKFLOWS)}')
+    if verb != "resume" and event_name:
+        raise file.error((*at, verb), f'`{verb}` takes a workflow alone: write "{target}", not "{target}.{event_name}"')
     if verb == "start":
         return Action.START, target, ""
     event_name = WITHDRAW_EVENT if verb == "withdraw" else event_name
     valid = WORKFLOWS[target].events
+    if not event_name:
+        raise file.error((*at, verb), f"`resume` also needs the event's name: {', '.join(f'{target}.{name}' for name in valid)}")
+    if event_name not in valid and verb == "withdraw":
+        able = [name for name, contract in WORKFLOWS.items() if WITHDRAW_EVENT in contract.events]
+        raise file.error((*at, verb), f"requests of {target} cannot be withdrawn; those of {', '.join(able)} can")
     if event_name not in valid:
         raise file.error((*at, verb), f'{target} does not wait for "{event_name}"{did_you_mean(event_name, valid)}')
     return Action.RESUME, target, event_name
+
+
+def _refuse_fields_without_effect(rule: BindingRule, action: Action, file: ConfigFile, at: Location) -> None:
+    """A field that its action ignores must not look as if it did something."""
+    for field, value, belongs in (
+        ("input", rule.input, action is Action.START),
+        ("early", rule.early, action is Action.RESUME),
+        ("key", rule.key, action is not Action.RECORD),
+    ):
+        if value is not None and not belongs:
+            raise file.error((*at, field), f'binding "{rule.name}": `{field}` has no effect on `{action}`; remove it')
 
 
 def _refuse_slips(rule: BindingRule, file: ConfigFile, at: Location) -> None:
@@ -194,6 +212,13 @@ def _expression(text: str | None, file: ConfigFile, at: Location) -> Expression 
         raise file.error(at, f"`{text}`: {error}") from error
 
 
+def _key(text: str | None, file: ConfigFile, at: Location) -> Expression | None:
+    expression = _expression(text, file, at)
+    if expression is not None and not expression.returns_key():
+        raise file.error(at, f"`{text}` is not a key: it must be text or a whole number")
+    return expression
+
+
 def _boolean(text: str | None, file: ConfigFile, at: Location) -> Expression | None:
     expression = _expression(text, file, at)
     if expression is not None and not expression.returns_boolean():
@@ -201,9 +226,7 @@ def _boolean(text: str | None, file: ConfigFile, at: Location) -> Expression | N
     return expression
 
 
-def _input_of(
-    rule: BindingRule, contract: WorkflowContract | None, file: ConfigFile, at: Location
-) -> dict[str, Expression] | None:
+def _input_of(rule: BindingRule, contract: WorkflowContract | None, file: ConfigFile, at: Location) -> dict[str, Expression] | None:
     if rule.input is None or contract is None:
         return None
     fields = contract.request.model_fields
@@ -226,9 +249,12 @@ def _hold_of(rule: BindingRule, file: ConfigFile, at: Location) -> timedelta | N
         return None
     verb, _, duration = rule.early.partition(" ")
     try:
-        return TypeAdapter(timedelta).validate_python(duration.strip() if verb == "hold" else "")
+        return POSITIVE_DURATION.validate_python(duration.strip() if verb == "hold" else "")
     except ValidationError as error:
         raise file.error((*at, "early"), f'"{rule.early}" is not understood; write for example `hold PT1H`') from error
+
+
+POSITIVE_DURATION: TypeAdapter[timedelta] = TypeAdapter(Annotated[timedelta, Field(gt=timedelta(0))])
 
 
 def _refuse_double_names(rules: list[BindingRule], file: ConfigFile) -> None:
