@@ -11,15 +11,20 @@ import re
 
 INSTANCE_ID_CHARACTERS_MAX = 64
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]")
+DIGEST_CHARACTERS = 20  # 80 bits: long enough that nobody finds two keys with the same one by trying
+_LIKE_OURS = re.compile(rf"-[0-9a-f]{{{DIGEST_CHARACTERS}}}$")
 
 
 def instance_id(workflow: str, key: str, generation: int, ledger_id: str) -> str:
-    """`purchase_order-PO-1001-1-3f9a2c`; a key that had to be changed or cut carries a part of its SHA-256."""
+    """`purchase_order-PO-1001-1-3f9a2c`; a key that had to be changed or cut carries a part of its SHA-256.
+
+    So does a key that already ends like one: otherwise somebody could write a key that meets another case's id.
+    """
     name = _UNSAFE.sub("-", workflow.removesuffix("_workflow"))[:24]
     tail = f"-{generation}-{ledger_id}"
     room = INSTANCE_ID_CHARACTERS_MAX - len(name) - 1 - len(tail)
     safe = _UNSAFE.sub("-", key)
-    if safe != key or len(safe) > room or len(workflow.removesuffix("_workflow")) > len(name):
-        digest = hashlib.sha256(f"{workflow}\x00{key}".encode()).hexdigest()[:12]
-        safe = f"{safe[: room - 13]}-{digest}"
+    if safe != key or len(safe) > room or _LIKE_OURS.search(key) or len(workflow.removesuffix("_workflow")) > len(name):
+        digest = hashlib.sha256(f"{workflow}\x00{key}".encode()).hexdigest()[:DIGEST_CHARACTERS]
+        safe = f"{safe[: room - DIGEST_CHARACTERS - 1]}-{digest}"
     return f"{name}-{safe}{tail}"
