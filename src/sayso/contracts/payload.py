@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError, WithJsonSchema
 
 
 class Payload(BaseModel):
@@ -23,7 +23,12 @@ def _no_number_for_text(value: object) -> object:
     return value
 
 
-Key = Annotated[str, BeforeValidator(_no_number_for_text), StringConstraints(min_length=1, max_length=500)]
+Key = Annotated[
+    str,
+    BeforeValidator(_no_number_for_text),
+    StringConstraints(min_length=1, max_length=500),
+    WithJsonSchema({"anyOf": [{"type": "string", "minLength": 1, "maxLength": 500}, {"type": "integer"}]}, mode="validation"),
+]
 """A business key of another system: 1 to 500 characters, any of them; a whole number is taken as its digits."""
 
 Person = Annotated[str, StringConstraints(min_length=1, max_length=320, strip_whitespace=True)]
