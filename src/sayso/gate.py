@@ -5,8 +5,10 @@ In: what the case allows, and a raised event. Out: an accepted `Decision`, or a 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sayso.contracts.workflow_io import RaisedEvent
 
@@ -62,9 +64,20 @@ def admit(stage: Stage, event: RaisedEvent) -> Refused | None:
     """What holds for every event that wakes a case: the way that it came, and that it came in time."""
     if event.channel == "dapr-api" and not stage.accept_raw_raise:
         return Refused("it was raised past the ledger, and accept_raw_raise is off")
+    if event.channel == "dapr-api" and not _storable(event.data):
+        return Refused("it contains a NUL character or an unpaired surrogate, which cannot be stored")
     if event.received_at is not None and event.received_at > stage.deadline:
         return Refused(f"it arrived at {event.received_at:%Y-%m-%d %H:%M:%S} UTC, after the deadline")
     return None
+
+
+def _storable(data: dict[str, Any]) -> bool:
+    """Topics' events have passed this at the door; one raised past the ledger has not, and would fail its step for ever."""
+    texts = "".join(value for value in data.values() if isinstance(value, str))
+    return not UNSTORABLE.search(texts)
+
+
+UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def same_person(one: str, other: str) -> bool:
