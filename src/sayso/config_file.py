@@ -36,6 +36,8 @@ class ConfigFile:
             text = path.read_text(encoding="utf-8")
         except OSError as error:
             raise ConfigurationError(f"{path}: cannot be read ({error.strerror}); is SAYSO_CONFIG_DIR right?") from error
+        except UnicodeDecodeError as error:
+            raise ConfigurationError(f"{path}: not UTF-8: byte {error.start} is 0x{error.object[error.start]:02x}") from error
         try:
             self._root = yaml.compose(text, Loader=yaml.SafeLoader)
             self._refuse_double_names(self._root)
@@ -44,6 +46,8 @@ class ConfigFile:
             mark = getattr(error, "problem_mark", None)
             line = mark.line + 1 if mark else 1
             raise ConfigurationError(f"{path}:{line}: not valid YAML: {getattr(error, 'problem', error)}") from error
+        except ValueError as error:  # a date that does not exist, for example
+            raise ConfigurationError(f"{path}: not valid YAML: {error}") from error
 
     def line(self, location: Location) -> int:
         """The line (from 1) of the deepest node on the way to `location` that exists."""

@@ -7,14 +7,15 @@ Out: one frozen `Settings`. It is read once at start and handed down; no functio
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError, YamlConfigSettingsSource
 
-from sayso.config_file import did_you_mean
+from sayso.config_file import ConfigFile, did_you_mean
 from sayso.contracts.payload import explain
 from sayso.errors import ConfigurationError
 
@@ -52,21 +53,17 @@ class DispatcherSettings(Section):
     """The dispatcher of the `subscribers` process."""
 
     poll_interval: timedelta = Field(timedelta(milliseconds=200), gt=timedelta(0), description="Fall-back when nothing wakes it.")
-    lease: timedelta = Field(
-        timedelta(seconds=20), gt=timedelta(0), description="How long a leased row is left to who leased it."
-    )
+    lease: timedelta = Field(timedelta(seconds=20), gt=timedelta(0), description="How long a leased row is left to who leased it.")
     engine_timeout: timedelta = Field(timedelta(seconds=10), gt=timedelta(0), description="Deadline of one call to the engine.")
     engine_calls: int = Field(8, ge=1, le=64, description="How many engine calls run at the same time.")
-    retry_interval_max: timedelta = Field(
-        timedelta(seconds=15), gt=timedelta(0), description="Longest pause between two attempts."
-    )
+    retry_interval_max: timedelta = Field(timedelta(seconds=15), gt=timedelta(0), description="Longest pause between two attempts.")
 
 
 class Settings(BaseSettings):
     """All settings of Sayso. Every field has a default that suits the local stack."""
 
     model_config = SettingsConfigDict(
-        env_prefix="SAYSO_", env_nested_delimiter="__", frozen=True, extra="ignore", nested_model_default_partial_update=True
+        env_prefix="SAYSO_", env_nested_delimiter="__", frozen=True, extra="forbid", nested_model_default_partial_update=True
     )
 
     ledger_url: str = Field(
@@ -76,9 +73,7 @@ class Settings(BaseSettings):
     config_dir: Path = Field(Path("config"), description="Folder of bindings.yaml, directory.yaml, services.yaml, settings.yaml.")
     state_dir: Path = Field(Path(".sayso"), description="Folder of the local stack's data, logs and notices.")
     partners_url: str = Field("http://127.0.0.1:8090", description="Base URL of the service that performs effects.")
-    partners_timeout: timedelta = Field(
-        timedelta(seconds=10), gt=timedelta(0), description="Deadline of one call to that service."
-    )
+    partners_timeout: timedelta = Field(timedelta(seconds=10), gt=timedelta(0), description="Deadline of one call to that service.")
     log_format: str = Field("console", pattern="^(console|json)$", description="How log lines look: console or json.")
     early_hold: timedelta = Field(timedelta(days=7), gt=timedelta(0), description="How long an early event waits for its case.")
     accept_raw_raise: bool = Field(True, description="Accept events raised through Dapr's own workflow API.")
@@ -98,28 +93,53 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments, then environment, then `settings.yaml`."""
         del dotenv_settings, file_secret_settings
-        folder = Path(os.environ.get("SAYSO_CONFIG_DIR", "config"))
-        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, yaml_file=folder / "settings.yaml")
+        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, yaml_file=_settings_file())
 
 
 def load_settings() -> Settings:
-    """Read the settings; `ConfigurationError` names the variable or field that is wrong."""
-    try:
-        settings = Settings()
-    except ValidationError as error:
-        raise ConfigurationError(f"settings (SAYSO_… or config/settings.yaml): {explain(error)}") from error
+    """Read the settings; `ConfigurationError` names the variable, or file, line and field, that is wrong."""
     _refuse_unknown_variables()
-    return settings
+    path = _settings_file()
+    file = ConfigFile(path) if path.exists() else None
+    if file is not None and not isinstance(file.document, dict | None):
+        raise file.error((), "settings are names and values, for example `approval: {timeout: P2D}`")
+    try:
+        return Settings()
+    except ValidationError as error:
+        unknown = next((complaint["loc"] for complaint in error.errors() if complaint["type"] == "extra_forbidden"), None)
+        if unknown is not None and file is not None:
+            name = ".".join(str(part) for part in unknown)
+            raise file.error(unknown, f'no setting "{name}"{did_you_mean(name, map(".".join, setting_places()))}') from error
+        raise ConfigurationError(f"settings (SAYSO_… or {path}): {explain(error)}") from error
+    except SettingsError as error:
+        raise ConfigurationError(f"settings: {error}; a group of settings is set by SAYSO_GROUP__NAME=VALUE") from error
+
+
+def setting_places(model: type[BaseModel] = Settings) -> Iterator[tuple[str, ...]]:
+    """Every setting by its place in `settings.yaml`: `("pubsub",)`, `("approval", "timeout")`."""
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            yield from ((name, *inner) for inner in setting_places(field.annotation))
+        else:
+            yield (name,)
+
+
+def variable_of(place: tuple[str, ...]) -> str:
+    """The environment variable of a setting: `SAYSO_APPROVAL__TIMEOUT`."""
+    return f"SAYSO_{'__'.join(place)}".upper()
 
 
 def _refuse_unknown_variables() -> None:
     """A misspelt variable must not be silently without effect."""
-    known = set(Settings.model_fields) | OTHER_VARIABLES
+    known = {variable_of(place) for place in setting_places()} | {variable_of((name,)) for name in OTHER_VARIABLES}
+    groups = {variable_of(place[:1]) for place in setting_places()}
     for name in os.environ:
-        if name.startswith("SAYSO_"):
-            word = name.removeprefix("SAYSO_").lower().partition("__")[0]
-            if word not in known:
-                raise ConfigurationError(f"{name}: no such setting{did_you_mean(word, known)}")
+        if name.startswith("SAYSO_") and name not in known | groups:
+            raise ConfigurationError(f"{name}: no such setting{did_you_mean(name, known)}")
+
+
+def _settings_file() -> Path:
+    return Path(os.environ.get("SAYSO_CONFIG_DIR", "config")) / "settings.yaml"
 
 
 OTHER_VARIABLES = {"app_address", "runtime_dir", "redis_host", "kafka_brokers", "state_postgres", "broker", "project_dir"}
