@@ -54,9 +54,7 @@ def _purchase_plan(settings: Settings) -> Plan:
 
 
 def _task_plan(settings: Settings) -> Plan:
-    return Plan(
-        approval_timeout_seconds=settings.task.manager_timeout.total_seconds(), accept_raw_raise=settings.accept_raw_raise
-    )
+    return Plan(approval_timeout_seconds=settings.task.manager_timeout.total_seconds(), accept_raw_raise=settings.accept_raw_raise)
 
 
 POLICIES: Mapping[str, WorkflowPolicy] = MappingProxyType(
@@ -87,5 +85,5 @@ def in_words(seconds: float) -> str:
         if seconds >= least and span.total_seconds() % size == 0:
             count = int(seconds // size)
             return f"{count} {unit}" + ("" if count == 1 else "s")
-    count_text = f"{seconds:g}"
+    count_text = f"{seconds:f}".rstrip("0").rstrip(".")
     return f"{count_text} second" + ("" if count_text == "1" else "s")
