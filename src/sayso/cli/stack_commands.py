@@ -55,7 +55,7 @@ def up(
     tools = install_tools(options, console.print)
     with StackView(console) as view:
         if detach:
-            state = background.start(options, view)
+            state = background.start(options, tools, view)
         else:
             run_stack(options, tools, _announcing(view, console))
     if detach:
@@ -85,7 +85,7 @@ def status(
     state = _current(folder)
     summary = _ledger_summary(state) if state and state.status is not StackStatus.STOPPED else None
     if as_json:
-        document: dict[str, Any] = state.model_dump(mode="json") if state else {"status": "stopped", "processes": []}
+        document: dict[str, Any] = state.shareable() if state else {"status": "stopped", "processes": []}
         print(json.dumps({**document, "ledger_summary": summary}, indent=2))  # noqa: T201 - data
     else:
         _show_status(Console(), folder, state, summary)
