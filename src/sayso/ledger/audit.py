@@ -11,6 +11,7 @@ from sayso.ledger.database import Transaction
 from sayso.ledger.schema import audit
 
 SYSTEM = "sayso"
+_INSERT = insert(audit)
 
 
 def record(
@@ -25,7 +26,7 @@ def record(
 ) -> None:
     """Add one entry. `action` is a verb in the past tense, `case-opened`; `detail` is JSON-ready."""
     tx.run(
-        insert(audit),
+        _INSERT,
         {
             "at_ms": tx.now_ms,
             "actor": actor,

@@ -7,9 +7,10 @@ early events that waited for it: all in one transaction. Invariant (DESIGN §3.3
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, bindparam, insert, select, update
 
 from sayso.contracts.workflow_io import CaseInput, CaseRef
 from sayso.correlation.verdict import Start
@@ -35,17 +36,14 @@ class Rules:
 
 def lock_case_key(tx: Transaction, workflow: str, key: str) -> int:
     """Lock (workflow, key) until the transaction ends; returns how many cases it has had."""
-    row = {"workflow": workflow, "key": key, "generations": 0}
-    tx.run(upsert(tx, case_keys).on_conflict_do_nothing(), row)
-    query = select(case_keys.c.generations).where(case_keys.c.workflow == workflow, case_keys.c.key == key)
-    found = tx.one(locked(tx, query))
+    found = tx.one(_lock_key(tx.dialect), {"workflow": workflow, "key": key, "generations": 0})
     assert found is not None
     return int(found.generations)
 
 
 def case_of(tx: Transaction, workflow: str, key: str, generation: int) -> Row[Any]:
     """The case of that generation, which must exist."""
-    found = tx.one(select(cases).where(cases.c.workflow == workflow, cases.c.key == key, cases.c.generation == generation))
+    found = tx.one(_CASE_OF, {"workflow": workflow, "key": key, "generation": generation})
     assert found is not None
     return found
 
@@ -63,13 +61,9 @@ def open_case(tx: Transaction, seq: int, start: Start, rules: Rules, generation:
     )
     case_input = CaseInput(case=case, request=start.request, plan=plan)
     automatic = policy.automatic(plan, start.request)
+    tx.run(_COUNT_GENERATION, {"this_workflow": start.workflow, "this_key": start.key, "generations": generation})
     tx.run(
-        update(case_keys)
-        .where(case_keys.c.workflow == start.workflow, case_keys.c.key == start.key)
-        .values(generations=generation)
-    )
-    tx.run(
-        insert(cases),
+        _INSERT_CASE,
         {
             "instance_id": case.instance_id,
             "workflow": start.workflow,
@@ -96,7 +90,7 @@ def _ask_for_approval(tx: Transaction, case_input: CaseInput, what: str) -> None
     case, plan = case_input.case, case_input.plan
     due_at_ms = tx.now_ms + int(plan.approval_timeout_seconds * 1000)
     tx.run(
-        insert(tasks),
+        _INSERT_TASK,
         {
             "instance_id": case.instance_id,
             "stage": STAGE,
@@ -136,12 +130,7 @@ def _ask_for_approval(tx: Transaction, case_input: CaseInput, what: str) -> None
 
 def _bind_held_events(tx: Transaction, case: CaseRef) -> None:
     """Early events wait no longer; they are raised in ledger order, because the dispatcher reads them so."""
-    query = (
-        select(events)
-        .where(events.c.workflow == case.workflow, events.c.key == case.key, events.c.state == EventState.HELD.value)
-        .order_by(events.c.seq)
-    )
-    for row in tx.all(locked(tx, query)):
+    for row in tx.all(_held_events(tx.dialect), {"workflow": case.workflow, "key": case.key}):
         move(
             tx,
             row,
@@ -149,3 +138,33 @@ def _bind_held_events(tx: Transaction, case: CaseRef) -> None:
             f"came early; for {case.instance_id} as {row.event_name}",
             instance_id=case.instance_id,
         )
+
+
+_INSERT_CASE = insert(cases)
+_INSERT_TASK = insert(tasks)
+_COUNT_GENERATION = update(case_keys).where(
+    case_keys.c.workflow == bindparam("this_workflow"), case_keys.c.key == bindparam("this_key")
+)
+_CASE_OF = select(cases).where(
+    cases.c.workflow == bindparam("workflow"), cases.c.key == bindparam("key"), cases.c.generation == bindparam("generation")
+)
+
+
+@cache
+def _lock_key(dialect: str) -> Any:
+    """One statement that creates the row or locks it: an update locks, even when it changes nothing."""
+    insert_row = upsert(dialect, case_keys)
+    touch = insert_row.on_conflict_do_update(
+        index_elements=[case_keys.c.workflow, case_keys.c.key], set_={"generations": case_keys.c.generations}
+    )
+    return touch.returning(case_keys.c.generations)
+
+
+@cache
+def _held_events(dialect: str) -> Any:
+    query = (
+        select(events)
+        .where(events.c.workflow == bindparam("workflow"), events.c.key == bindparam("key"), events.c.state == EventState.HELD.value)
+        .order_by(events.c.seq)
+    )
+    return locked(dialect, query)

@@ -8,6 +8,7 @@ A transaction sees the database's time in `now_ms`.
 from __future__ import annotations
 
 import queue
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -41,13 +42,13 @@ class Transaction:
         """Execute one statement."""
         return self.connection.execute(statement, values)
 
-    def one(self, statement: Executable) -> Row[Any] | None:
+    def one(self, statement: Executable, values: Any = None) -> Row[Any] | None:
         """The first row, or None."""
-        return self.connection.execute(statement).first()
+        return self.connection.execute(statement, values).first()
 
-    def all(self, statement: Executable) -> list[Row[Any]]:
+    def all(self, statement: Executable, values: Any = None) -> list[Row[Any]]:
         """All rows."""
-        return list(self.connection.execute(statement).all())
+        return list(self.connection.execute(statement, values).all())
 
 
 Work = Callable[[Transaction], T]
@@ -132,12 +133,19 @@ def _translated() -> Iterator[None]:
     """Turn the driver's operational errors into ours."""
     try:
         yield
-    except DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) in ("40001", "40P01"):
-            raise _ConflictError(str(error.orig)) from error
-        if isinstance(error, OperationalError) or error.connection_invalidated:
-            raise TransientError(f"the ledger is not available: {str(error.orig).strip().splitlines()[0]}") from error
-        raise
+    except (DBAPIError, sqlite3.Error) as error:
+        raise _ours(error) from error
+
+
+def _ours(error: Exception) -> Exception:
+    """A full disk, a lost connection or a deadlock passes by itself; anything else is a bug and stays what it is."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if getattr(cause, "sqlstate", None) in ("40001", "40P01"):
+        return _ConflictError(str(cause))
+    lost = isinstance(error, DBAPIError) and error.connection_invalidated
+    if lost or isinstance(error, OperationalError | sqlite3.OperationalError):
+        return TransientError(f"the ledger is not available: {str(cause).strip().splitlines()[0]}")
+    return error
 
 
 def _sqlite_engine(url: str) -> Engine:
@@ -214,20 +222,22 @@ class _GroupCommit:
     @staticmethod
     def _work(connection: Connection, works: list[Work[Any]]) -> list[tuple[Any, BaseException | None]]:
         answers: list[tuple[Any, BaseException | None]] = []
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        driver = connection.connection.dbapi_connection
+        assert driver is not None
+        driver.execute("BEGIN IMMEDIATE")
         try:
             transaction = Transaction(connection, time.time_ns() // 1_000_000, "sqlite")
             for work in works:
-                connection.exec_driver_sql("SAVEPOINT work")
+                driver.execute("SAVEPOINT work")
                 try:
                     answers.append((work(transaction), None))
                 except Exception as error:  # noqa: BLE001 - belongs to this piece of work alone
-                    connection.exec_driver_sql("ROLLBACK TO work")
-                    answers.append((None, error))
-                connection.exec_driver_sql("RELEASE work")
-            connection.exec_driver_sql("COMMIT")
+                    driver.execute("ROLLBACK TO work")
+                    answers.append((None, _ours(error)))
+                driver.execute("RELEASE work")
+            driver.execute("COMMIT")
         except BaseException:
-            if connection.connection.dbapi_connection is not None and connection.connection.dbapi_connection.in_transaction:
-                connection.exec_driver_sql("ROLLBACK")
+            if driver.in_transaction:
+                driver.execute("ROLLBACK")
             raise
         return answers

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 
 from sayso.contracts.workflow_io import RaisedEvent
 from sayso.ledger.database import Transaction
@@ -35,20 +36,12 @@ class Job:
 
 def lease_jobs(tx: Transaction, lease_ms: int, limit: int) -> list[Job]:
     """Lease due cases with their undelivered events."""
-    statement = lease(tx, cases, identify_by=cases.c.instance_id, lease_ms=lease_ms, limit=limit, order_by=cases.c.due_at_ms)
-    columns = (cases.c.instance_id, cases.c.workflow, cases.c.phase, cases.c.input, cases.c.attempts)
-    leased = tx.run(statement.returning(*columns)).all()
+    values = {"now_ms": tx.now_ms, "until_ms": tx.now_ms + lease_ms, "max_rows": limit}
+    leased = tx.all(_lease_cases(tx.dialect), values)
     if not leased:
         return []
     undelivered: dict[str, list[RaisedEvent]] = {row.instance_id: [] for row in leased}
-    query = (
-        select(
-            events.c.seq, events.c.instance_id, events.c.identity, events.c.event_name, events.c.payload, events.c.received_at_ms
-        )
-        .where(events.c.instance_id.in_(list(undelivered)), events.c.state == EventState.DELIVERING.value)
-        .order_by(events.c.seq)
-    )
-    for row in tx.all(query):
+    for row in tx.all(_UNDELIVERED, {"instance_ids": list(undelivered)}):
         undelivered[row.instance_id].append(
             RaisedEvent(
                 seq=row.seq,
@@ -73,24 +66,47 @@ def lease_jobs(tx: Transaction, lease_ms: int, limit: int) -> list[Job]:
 
 def settle(tx: Transaction, job: Job, *, started: bool, raised: Sequence[int], error: str | None, delay_ms: int) -> bool:
     """Record what the engine took. Returns whether the case is due again at once, because more events came meanwhile."""
-    mine = cases.c.instance_id == job.instance_id
     if raised:
-        tx.run(
-            update(events)
-            .where(events.c.seq.in_(list(raised)), events.c.state == EventState.DELIVERING.value)
-            .values(state=EventState.DELIVERED.value, updated_at_ms=tx.now_ms, reason=f"raised to {job.instance_id}")
-        )
-    more = tx.one(
-        select(events.c.seq)
-        .where(events.c.instance_id == job.instance_id, events.c.state == EventState.DELIVERING.value)
-        .limit(1)
-    )
-    values: dict[str, Any] = {"last_error": error[:500] if error else None}
+        reason = f"raised to {job.instance_id}"
+        tx.run(_MARK_DELIVERED, {"seqs": list(raised), "updated_at_ms": tx.now_ms, "reason": reason})
+    more = tx.one(_ANY_UNDELIVERED, {"instance_id": job.instance_id})
+    values: dict[str, Any] = {"this_case": job.instance_id, "last_error": error[:500] if error else None}
     if error is not None:
         values["due_at_ms"] = tx.now_ms + delay_ms
     else:
         values |= {"due_at_ms": tx.now_ms if more else None, "attempts": 0}
     if started:
         values |= {"phase": "running", "started_at_ms": tx.now_ms, "updated_at_ms": tx.now_ms}
-    tx.run(update(cases).where(mine, cases.c.phase != "closed").values(**values))
+    tx.run(_SETTLE_CASE, values)
     return more is not None and error is None
+
+
+_UNDELIVERED = (
+    select(
+        events.c.seq,
+        events.c.instance_id,
+        events.c.identity,
+        events.c.event_name,
+        events.c.payload,
+        events.c.received_at_ms,
+    )
+    .where(events.c.instance_id.in_(bindparam("instance_ids", expanding=True)), events.c.state == EventState.DELIVERING.value)
+    .order_by(events.c.seq)
+)
+_ANY_UNDELIVERED = (
+    select(events.c.seq)
+    .where(events.c.instance_id == bindparam("instance_id"), events.c.state == EventState.DELIVERING.value)
+    .limit(1)
+)
+_MARK_DELIVERED = (
+    update(events)
+    .where(events.c.seq.in_(bindparam("seqs", expanding=True)), events.c.state == EventState.DELIVERING.value)
+    .values(state=EventState.DELIVERED.value)
+)
+_SETTLE_CASE = update(cases).where(cases.c.instance_id == bindparam("this_case"), cases.c.phase != "closed")
+
+
+@cache
+def _lease_cases(dialect: str) -> Any:
+    statement = lease(dialect, cases, identify_by=cases.c.instance_id, order_by=cases.c.due_at_ms)
+    return statement.returning(cases.c.instance_id, cases.c.workflow, cases.c.phase, cases.c.input, cases.c.attempts)

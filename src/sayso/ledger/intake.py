@@ -7,6 +7,7 @@ acknowledges only after this commit, and nothing else happens before it. The sam
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 from typing import Any
 
 from sqlalchemy import bindparam, case
@@ -16,41 +17,37 @@ from sayso.ledger.schema import events
 from sayso.ledger.statements import upsert
 from sayso.ledger.states import RESENT, EventState
 
-_STATEMENTS: dict[str, Any] = {}
-
 
 def receive(tx: Transaction, topic: str, original: bytes) -> None:
     """Keep one message. A resend of an unmatched or expired event drives it again."""
     tx.run(
-        _statement(tx),
+        _insert_or_count(tx.dialect),
         {"topic": topic, "digest": hashlib.sha256(original).hexdigest(), "original": original, "now_ms": tx.now_ms},
     )
 
 
-def _statement(tx: Transaction) -> Any:
-    """Built once a dialect: it runs for every message."""
-    if tx.dialect not in _STATEMENTS:
-        now_ms: Any = bindparam("now_ms")
-        insert = upsert(tx, events).values(
-            topic=bindparam("topic"),
-            digest=bindparam("digest"),
-            original=bindparam("original"),
-            state=EventState.RECEIVED.value,
-            received_at_ms=now_ms,
-            updated_at_ms=now_ms,
-            last_seen_at_ms=now_ms,
-            sightings=1,
-            attempts=0,
-            due_at_ms=now_ms,
-        )
-        resent = events.c.state.in_([state.value for state in RESENT])
-        _STATEMENTS[tx.dialect] = insert.on_conflict_do_update(
-            index_elements=[events.c.topic, events.c.digest],
-            set_={
-                "sightings": events.c.sightings + 1,
-                "last_seen_at_ms": now_ms,
-                "state": case((resent, EventState.RECEIVED.value), else_=events.c.state),
-                "due_at_ms": case((resent, now_ms), else_=events.c.due_at_ms),
-            },
-        )
-    return _STATEMENTS[tx.dialect]
+@cache
+def _insert_or_count(dialect: str) -> Any:
+    now_ms: Any = bindparam("now_ms")
+    insert = upsert(dialect, events).values(
+        topic=bindparam("topic"),
+        digest=bindparam("digest"),
+        original=bindparam("original"),
+        state=EventState.RECEIVED.value,
+        received_at_ms=now_ms,
+        updated_at_ms=now_ms,
+        last_seen_at_ms=now_ms,
+        sightings=1,
+        attempts=0,
+        due_at_ms=now_ms,
+    )
+    resent = events.c.state.in_([state.value for state in RESENT])
+    return insert.on_conflict_do_update(
+        index_elements=[events.c.topic, events.c.digest],
+        set_={
+            "sightings": events.c.sightings + 1,
+            "last_seen_at_ms": now_ms,
+            "state": case((resent, EventState.RECEIVED.value), else_=events.c.state),
+            "due_at_ms": case((resent, now_ms), else_=events.c.due_at_ms),
+        },
+    )

@@ -57,7 +57,7 @@ def read_ledger_id(ledger: Ledger) -> str:
 
 def _claim_id(tx: Transaction) -> None:
     row = {"name": "ledger_id", "value": secrets.token_hex(3)}
-    tx.run(upsert(tx, ledger_info).on_conflict_do_nothing(), row)
+    tx.run(upsert(tx.dialect, ledger_info).on_conflict_do_nothing(), row)
 
 
 def _migrate(ledger: Ledger) -> None:

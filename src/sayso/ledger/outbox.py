@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import Table, update
 
 from sayso.contracts.cloudevent import format_event
 from sayso.ledger.database import Transaction
@@ -45,7 +46,7 @@ def publish(
         "attempts": 0,
         "due_at_ms": tx.now_ms,
     }
-    tx.run(upsert(tx, outbox).on_conflict_do_nothing(index_elements=[outbox.c.event_id]), row)
+    tx.run(_insert_once(tx.dialect, outbox), row)
 
 
 def publish_dead_letter(tx: Transaction, event: Mapping[str, Any]) -> None:
@@ -84,7 +85,7 @@ def notify(tx: Transaction, *, notice_id: str, instance_id: str, name: str, reci
         "attempts": 0,
         "due_at_ms": tx.now_ms,
     }
-    tx.run(upsert(tx, notices).on_conflict_do_nothing(index_elements=[notices.c.notice_id]), row)
+    tx.run(_insert_once(tx.dialect, notices), row)
 
 
 @dataclass(frozen=True)
@@ -101,9 +102,8 @@ class Outgoing:
 
 def lease_outgoing(tx: Transaction, lease_ms: int, limit: int) -> list[Outgoing]:
     """Take due events, oldest first."""
-    statement = lease(tx, outbox, identify_by=outbox.c.seq, lease_ms=lease_ms, limit=limit, order_by=outbox.c.seq)
-    columns = (outbox.c.seq, outbox.c.topic, outbox.c.partition_key, outbox.c.event_id, outbox.c.body, outbox.c.attempts)
-    rows = tx.run(statement.returning(*columns)).all()
+    columns = tuple(field.name for field in fields(Outgoing))
+    rows = tx.all(_lease(tx.dialect, outbox, columns), {"now_ms": tx.now_ms, "until_ms": tx.now_ms + lease_ms, "max_rows": limit})
     return sorted((Outgoing(**row._mapping) for row in rows), key=lambda row: row.seq)
 
 
@@ -132,20 +132,23 @@ class OutgoingNotice:
 
 def lease_notices(tx: Transaction, lease_ms: int, limit: int) -> list[OutgoingNotice]:
     """Take due notices, oldest first."""
-    statement = lease(tx, notices, identify_by=notices.c.seq, lease_ms=lease_ms, limit=limit, order_by=notices.c.seq)
-    columns = (
-        notices.c.seq,
-        notices.c.notice_id,
-        notices.c.name,
-        notices.c.recipient,
-        notices.c.title,
-        notices.c.body,
-        notices.c.attempts,
-    )
-    rows = tx.run(statement.returning(*columns)).all()
+    columns = tuple(field.name for field in fields(OutgoingNotice))
+    rows = tx.all(_lease(tx.dialect, notices, columns), {"now_ms": tx.now_ms, "until_ms": tx.now_ms + lease_ms, "max_rows": limit})
     return sorted((OutgoingNotice(**row._mapping) for row in rows), key=lambda row: row.seq)
 
 
 def mark_sent(tx: Transaction, seqs: Iterable[int]) -> None:
     """The notices went out."""
     tx.run(update(notices).where(notices.c.seq.in_(list(seqs))).values(sent_at_ms=tx.now_ms, due_at_ms=None, last_error=None))
+
+
+@cache
+def _insert_once(dialect: str, table: Table) -> Any:
+    """An id that exists already is left as it is."""
+    return upsert(dialect, table).on_conflict_do_nothing()
+
+
+@cache
+def _lease(dialect: str, table: Table, columns: tuple[str, ...]) -> Any:
+    statement = lease(dialect, table, identify_by=table.c.seq, order_by=table.c.seq)
+    return statement.returning(*(table.c[name] for name in columns))

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Row, delete, select, update
+from sqlalchemy import Row, bindparam, delete, select, update
 
 from sayso.correlation.verdict import Record, Rejected, Resume, Start, Unmatched, Verdict
 from sayso.ledger.cases import Rules, case_of, lock_case_key, open_case
@@ -36,18 +37,13 @@ class DueEvent:
 
 def due_events(tx: Transaction, limit: int) -> list[DueEvent]:
     """The oldest rows that are due, in ledger order."""
-    query = (
-        select(events.c.seq, events.c.topic, events.c.original, events.c.state)
-        .where(events.c.due_at_ms <= tx.now_ms)
-        .order_by(events.c.seq)
-        .limit(limit)
-    )
-    return [DueEvent(row.seq, row.topic, bytes(row.original), EventState(row.state)) for row in tx.all(query)]
+    found = tx.all(_DUE_EVENTS, {"now_ms": tx.now_ms, "max_rows": limit})
+    return [DueEvent(row.seq, row.topic, bytes(row.original), EventState(row.state)) for row in found]
 
 
 def route(tx: Transaction, seq: int, verdict: Verdict, rules: Rules) -> EventState | None:  # noqa: PLR0911 - one a verdict
     """Give the event its place; None when another dispatcher already did, or when it was a repetition."""
-    row = tx.one(locked(tx, select(events).where(events.c.seq == seq)))
+    row = tx.one(_lock_event(tx.dialect), {"seq": seq})
     if row is None or row.state != EventState.RECEIVED:
         return None
     known = _description(verdict)
@@ -68,11 +64,11 @@ def route(tx: Transaction, seq: int, verdict: Verdict, rules: Rules) -> EventSta
 
 def expire(tx: Transaction, seq: int) -> EventState | None:
     """A held event whose case did not come in time."""
-    row = tx.one(select(events).where(events.c.seq == seq))
+    row = tx.one(_EVENT, {"seq": seq})
     if row is None or row.state != EventState.HELD:
         return None
     lock_case_key(tx, row.workflow, row.key)
-    row = tx.one(locked(tx, select(events).where(events.c.seq == seq)))
+    row = tx.one(_lock_event(tx.dialect), {"seq": seq})
     if row is None or row.state != EventState.HELD:
         return None
     return move(tx, row, EventState.EXPIRED, f"no case {row.workflow} for key {row.key!r} was opened in time")
@@ -104,10 +100,7 @@ def _description(verdict: Verdict) -> dict[str, Any]:
 
 def _owner_of(tx: Transaction, row: Row[Any], verdict: Understood) -> Row[Any] | None:
     """The other row that has claimed this source and id, if any."""
-    query = select(events.c.seq, events.c.state, events.c.content_digest).where(
-        events.c.identity == verdict.event.identity, events.c.seq != row.seq
-    )
-    return tx.one(locked(tx, query))
+    return tx.one(_lock_owner(tx.dialect), {"identity": verdict.event.identity, "seq": row.seq})
 
 
 def _repetition(tx: Transaction, row: Row[Any], original: Row[Any], verdict: Understood) -> EventState | None:
@@ -146,5 +139,26 @@ def _resume(tx: Transaction, row: Row[Any], verdict: Resume, known: dict[str, An
     if case.phase == "closed":
         return move(tx, row, EventState.LATE, f"{case.instance_id} has ended ({case.outcome})", **known)
     # A due case is leased or about to be: its dispatcher looks for more events before it lets go.
-    tx.run(update(cases).where(cases.c.instance_id == case.instance_id, cases.c.due_at_ms.is_(None)).values(due_at_ms=tx.now_ms))
+    tx.run(_MAKE_DUE, {"this_case": case.instance_id, "due_at_ms": tx.now_ms})
     return move(tx, row, EventState.DELIVERING, f"for {case.instance_id} as {verdict.event_name}", **known)
+
+
+_EVENT = select(events).where(events.c.seq == bindparam("seq"))
+_DUE_EVENTS = (
+    select(events.c.seq, events.c.topic, events.c.original, events.c.state)
+    .where(events.c.due_at_ms <= bindparam("now_ms"))
+    .order_by(events.c.seq)
+    .limit(bindparam("max_rows"))
+)
+_MAKE_DUE = update(cases).where(cases.c.instance_id == bindparam("this_case"), cases.c.due_at_ms.is_(None))
+
+
+@cache
+def _lock_event(dialect: str) -> Any:
+    return locked(dialect, _EVENT)
+
+
+@cache
+def _lock_owner(dialect: str) -> Any:
+    query = select(events.c.seq, events.c.state, events.c.content_digest)
+    return locked(dialect, query.where(events.c.identity == bindparam("identity"), events.c.seq != bindparam("seq")))

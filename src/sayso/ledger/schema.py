@@ -117,9 +117,7 @@ cases = Table(
 )
 _open = cases.c.phase != "closed"
 Index("ux_cases_one_open", cases.c.workflow, cases.c.key, unique=True, sqlite_where=_open, postgresql_where=_open)
-Index(
-    "ix_cases_due", cases.c.due_at_ms, sqlite_where=cases.c.due_at_ms.isnot(None), postgresql_where=cases.c.due_at_ms.isnot(None)
-)
+Index("ix_cases_due", cases.c.due_at_ms, sqlite_where=cases.c.due_at_ms.isnot(None), postgresql_where=cases.c.due_at_ms.isnot(None))
 Index("ix_cases_opened", cases.c.opened_at_ms)
 
 # What activities did: one row per case, step and iteration, so that a rerun finds its answer.

@@ -1,29 +1,32 @@
-"""The few statements that SQLite and PostgreSQL spell differently."""
+"""The few statements that SQLite and PostgreSQL spell differently, and the habit of building statements once.
+
+Building a statement costs several times as much as running it. So statements of the hot path take their values as `bindparam`s
+and are made by a function of the dialect under `functools.cache`.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Table, Update, select, update
+from sqlalchemy import ColumnElement, Select, Table, Update, bindparam, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from sayso.ledger.database import Transaction
 
-
-def upsert(tx: Transaction, table: Table) -> Any:
+def upsert(dialect: str, table: Table) -> Any:
     """An INSERT that can say `on_conflict_do_update` and `on_conflict_do_nothing`."""
-    return sqlite.insert(table) if tx.dialect == "sqlite" else postgresql.insert(table)
+    return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
 
 
-def locked(tx: Transaction, query: Select[Any], *, skip_locked: bool = False) -> Select[Any]:
+def locked(dialect: str, query: Select[Any], *, skip_locked: bool = False) -> Select[Any]:
     """`FOR UPDATE` on PostgreSQL; on SQLite the writing transaction already excludes every other writer."""
-    return query if tx.dialect == "sqlite" else query.with_for_update(skip_locked=skip_locked)
+    return query if dialect == "sqlite" else query.with_for_update(skip_locked=skip_locked)
 
 
-def lease(
-    tx: Transaction, table: Table, *, identify_by: ColumnElement[Any], lease_ms: int, limit: int, order_by: ColumnElement[Any]
-) -> Update:
-    """An UPDATE that takes up to `limit` due rows for `lease_ms`; add `.returning(…)`. Two dispatchers never get the same row."""
-    due = select(identify_by).where(table.c.due_at_ms <= tx.now_ms).order_by(order_by).limit(limit)
-    chosen = locked(tx, due, skip_locked=True).scalar_subquery()
-    return update(table).where(identify_by.in_(chosen)).values(due_at_ms=tx.now_ms + lease_ms, attempts=table.c.attempts + 1)
+def lease(dialect: str, table: Table, *, identify_by: ColumnElement[Any], order_by: ColumnElement[Any]) -> Update:
+    """An UPDATE that takes up to `max_rows` rows due at `now_ms` until `until_ms`; add `.returning(…)`.
+
+    Two dispatchers never get the same row.
+    """
+    due = select(identify_by).where(table.c.due_at_ms <= bindparam("now_ms")).order_by(order_by).limit(bindparam("max_rows"))
+    chosen = locked(dialect, due, skip_locked=True).scalar_subquery()
+    return update(table).where(identify_by.in_(chosen)).values(due_at_ms=bindparam("until_ms"), attempts=table.c.attempts + 1)

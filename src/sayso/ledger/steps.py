@@ -8,9 +8,10 @@ a step of a closed case does nothing.
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, bindparam, insert, select, update
 
 from sayso.contracts.workflow_io import CaseRef, Closing, DeadlineInput, StepInput
 from sayso.ledger import audit
@@ -28,14 +29,10 @@ SKIPPED = {"skipped": "the case has ended"}
 
 def earlier_result(tx: Transaction, step: StepInput) -> dict[str, Any] | None:
     """The result that this step already has, or `SKIPPED` when its case has ended; None when it is still to be done."""
-    done = tx.one(
-        select(steps.c.result).where(
-            steps.c.instance_id == step.case.instance_id, steps.c.step == step.step, steps.c.iteration == step.iteration
-        )
-    )
+    done = tx.one(_STEP, {"instance_id": step.case.instance_id, "step": step.step, "iteration": step.iteration})
     if done is not None:
         return dict(json.loads(done.result))
-    case = tx.one(select(cases.c.phase).where(cases.c.instance_id == step.case.instance_id))
+    case = tx.one(_CASE, {"instance_id": step.case.instance_id})
     return dict(SKIPPED) if case is not None and case.phase == "closed" else None
 
 
@@ -45,11 +42,11 @@ def complete_step(tx: Transaction, step: StepInput, result: dict[str, Any]) -> d
     earlier = earlier_result(tx, step)
     if earlier is not None:
         return earlier
-    case = tx.one(select(cases).where(cases.c.instance_id == step.case.instance_id))
+    case = tx.one(_CASE, {"instance_id": step.case.instance_id})
     if case is None:
         return {"skipped": "no such case in this ledger"}
     tx.run(
-        insert(steps),
+        _INSERT_STEP,
         {
             "instance_id": step.case.instance_id,
             "step": step.step,
@@ -64,9 +61,7 @@ def complete_step(tx: Transaction, step: StepInput, result: dict[str, Any]) -> d
     if step.closing is not None:
         _close(tx, step, step.closing, case)
     elif step.stage is not None:
-        tx.run(
-            update(cases).where(cases.c.instance_id == step.case.instance_id).values(stage=step.stage, updated_at_ms=tx.now_ms)
-        )
+        tx.run(_UPDATE_CASE, {"this_case": step.case.instance_id, "stage": step.stage, "updated_at_ms": tx.now_ms})
     return result
 
 
@@ -103,7 +98,7 @@ def _mark_events(tx: Transaction, step: StepInput) -> None:
     reasons = dict.fromkeys(step.used, f"used by {step.step} of {step.case.instance_id}")
     refusals = {refusal.seq: refusal.reason for refusal in step.refused if refusal.seq is not None}
     wanted = [*reasons, *refusals]
-    rows = {row.seq: row for row in tx.all(locked(tx, select(events).where(events.c.seq.in_(wanted))))} if wanted else {}
+    rows = {row.seq: row for row in tx.all(_lock_events(tx.dialect), {"seqs": wanted})} if wanted else {}
     for seq, reason in [*reasons.items(), *refusals.items()]:
         row = rows.get(seq)
         if row is None or row.state not in MATTERS_TO_A_CASE:
@@ -118,17 +113,16 @@ def _decide_task(tx: Transaction, step: StepInput) -> None:
     decision = step.decision
     if decision is None:
         return
-    tx.run(
-        update(tasks)
-        .where(tasks.c.instance_id == step.case.instance_id, tasks.c.stage == STAGE)
-        .values(
-            state="decided",
-            decision=decision.decision,
-            decided_by=decision.decided_by,
-            comment=decision.comment,
-            decided_at_ms=tx.now_ms,
-        )
-    )
+    values = {
+        "this_case": step.case.instance_id,
+        "this_stage": STAGE,
+        "state": "decided",
+        "decision": decision.decision,
+        "decided_by": decision.decided_by,
+        "comment": decision.comment,
+        "decided_at_ms": tx.now_ms,
+    }
+    tx.run(_DECIDE_TASK, values)
     audit.record(
         tx,
         f"decided-{decision.decision}",
@@ -167,23 +161,21 @@ def _announce(tx: Transaction, step: StepInput) -> None:
 def _close(tx: Transaction, step: StepInput, closing: Closing, case: Row[Any]) -> None:
     ref = step.case
     _mark_unclaimed(tx, ref)
-    tx.run(update(tasks).where(tasks.c.instance_id == ref.instance_id, tasks.c.state == "open").values(state="cancelled"))
-    tx.run(
-        update(cases)
-        .where(cases.c.instance_id == ref.instance_id)
-        .values(
-            phase="closed",
-            stage=None,
-            outcome=closing.outcome.value,
-            result=json.dumps(closing.result),
-            reason=closing.reason,
-            milestones=json.dumps(closing.milestones),
-            closed_at_ms=tx.now_ms,
-            updated_at_ms=tx.now_ms,
-            due_at_ms=None,
-            last_error=None,
-        )
-    )
+    tx.run(_CANCEL_TASKS, {"this_case": ref.instance_id})
+    values = {
+        "this_case": ref.instance_id,
+        "phase": "closed",
+        "stage": None,
+        "outcome": closing.outcome.value,
+        "result": json.dumps(closing.result),
+        "reason": closing.reason,
+        "milestones": json.dumps(closing.milestones),
+        "closed_at_ms": tx.now_ms,
+        "updated_at_ms": tx.now_ms,
+        "due_at_ms": None,
+        "last_error": None,
+    }
+    tx.run(_UPDATE_CASE, values)
     publish(
         tx,
         event_id=f"{ref.instance_id}:closed",
@@ -208,8 +200,26 @@ def _close(tx: Transaction, step: StepInput, closing: Closing, case: Row[Any]) -
 
 
 def _mark_unclaimed(tx: Transaction, ref: CaseRef) -> None:
-    left = select(events).where(
-        events.c.instance_id == ref.instance_id, events.c.state.in_([state.value for state in MATTERS_TO_A_CASE])
-    )
-    for row in tx.all(locked(tx, left)):
+    for row in tx.all(_lock_left(tx.dialect), {"instance_id": ref.instance_id}):
         move(tx, row, EventState.UNCLAIMED, f"{ref.instance_id} ended without using it")
+
+
+_STEP = select(steps.c.result).where(
+    steps.c.instance_id == bindparam("instance_id"), steps.c.step == bindparam("step"), steps.c.iteration == bindparam("iteration")
+)
+_CASE = select(cases).where(cases.c.instance_id == bindparam("instance_id"))
+_INSERT_STEP = insert(steps)
+_UPDATE_CASE = update(cases).where(cases.c.instance_id == bindparam("this_case"))
+_DECIDE_TASK = update(tasks).where(tasks.c.instance_id == bindparam("this_case"), tasks.c.stage == bindparam("this_stage"))
+_CANCEL_TASKS = update(tasks).where(tasks.c.instance_id == bindparam("this_case"), tasks.c.state == "open").values(state="cancelled")
+
+
+@cache
+def _lock_events(dialect: str) -> Any:
+    return locked(dialect, select(events).where(events.c.seq.in_(bindparam("seqs", expanding=True))))
+
+
+@cache
+def _lock_left(dialect: str) -> Any:
+    unused = events.c.state.in_([state.value for state in MATTERS_TO_A_CASE])
+    return locked(dialect, select(events).where(events.c.instance_id == bindparam("instance_id"), unused))
