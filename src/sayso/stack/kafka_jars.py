@@ -92,9 +92,7 @@ def _fetch_jars(work: Path, progress: Progress) -> Path:
         describe=lambda _: f"fetching Kafka {KAFKA_VERSION} with Maven: {len(list(jars.glob('*.jar')))} jars",
     )
     if not (jars / f"kafka_2.13-{KAFKA_VERSION}.jar").is_file():
-        raise ConfigurationError(
-            f"Maven ended well but brought no kafka_2.13-{KAFKA_VERSION}.jar; run `mvn --version` and try again."
-        )
+        raise ConfigurationError(f"Maven ended well but brought no kafka_2.13-{KAFKA_VERSION}.jar; run `mvn --version` and try again.")
     return jars
 
 

@@ -86,9 +86,7 @@ def install_runtime(progress: Progress) -> Runtime:
     install_once(cached_runtime_folder(), lambda work: build_runtime(work, progress), progress)
     built = find_runtime()
     if built is None:
-        raise ConfigurationError(
-            f"The binaries built into {cached_runtime_folder()} do not run. Remove that folder and try again."
-        )
+        raise ConfigurationError(f"The binaries built into {cached_runtime_folder()} do not run. Remove that folder and try again.")
     return built
 
 
