@@ -7,10 +7,11 @@ Out: one frozen `Settings`. It is read once at start and handed down; no functio
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from types import MappingProxyType
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError, YamlConfigSettingsSource
@@ -142,5 +143,14 @@ def _settings_file() -> Path:
     return Path(os.environ.get("SAYSO_CONFIG_DIR", "config")) / "settings.yaml"
 
 
-OTHER_VARIABLES = {"app_address", "runtime_dir", "redis_host", "kafka_brokers", "state_postgres", "broker", "project_dir"}
+OTHER_VARIABLES: Mapping[str, str] = MappingProxyType(
+    {
+        "app_address": "Address that the `subscribers` process listens on for daprd; 127.0.0.1, in a container 0.0.0.0.",
+        "runtime_dir": "Folder of daprd, placement and scheduler, instead of searching for them.",
+        "redis_host": "`host:port` of Redis or Valkey, for components/redis and components/state-redis.",
+        "kafka_brokers": "`host:port,…` of Kafka, for components/kafka.",
+        "state_postgres": "Connection string (libpq) of the actor state store, for components/state-postgresql.",
+        "broker": "docker-compose.yml: `redis` or `kafka`.",
+    }
+)
 """Variables with our prefix that the components, the local stack and the containers read, not `Settings`."""
