@@ -29,7 +29,6 @@ stop: setup ## Stop the local stack
 	@$(SAYSO) down
 
 test: runtime ## Every test once, on the real parts
-	@$(SAYSO) kafka install
 	@$(MAKE) --no-print-directory check
 	@$(PYTEST) -n 2 --dist loadgroup -m "not stack" tests
 	@$(PYTEST) -m stack --durations=10 tests

@@ -50,4 +50,5 @@ class EventDead(Payload):
     type: str | None = None
     case: str | None = None
     received_at: datetime
-    original: str
+    original: str | None
+    original_bytes: int

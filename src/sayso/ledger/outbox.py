@@ -21,6 +21,8 @@ from sayso.ledger.schema import notices, outbox
 from sayso.ledger.statements import lease, upsert
 
 SOURCE = "/sayso"
+ORIGINAL_BYTES_MAX = 1024 * 1024
+"""A dead letter carries the original up to this size: a larger one would not pass the sidecar. The ledger has it in any case."""
 
 
 def moment(at_ms: int) -> datetime:
@@ -67,7 +69,8 @@ def publish_dead_letter(tx: Transaction, event: Mapping[str, Any]) -> None:
             "type": event["type"],
             "case": event["instance_id"],
             "received_at": moment(event["received_at_ms"]).isoformat(),
-            "original": base64.b64encode(event["original"]).decode(),
+            "original": base64.b64encode(event["original"]).decode() if len(event["original"]) <= ORIGINAL_BYTES_MAX else None,
+            "original_bytes": len(event["original"]),
         },
     )
 
