@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sayso.contracts.cases import Outcome
 from sayso.contracts.money import Amount
@@ -68,10 +69,12 @@ class RaisedEvent(Snapshot):
         if isinstance(payload, str):  # the Dapr CLI encodes its input a second time
             try:
                 payload = json.loads(payload)
-            except json.JSONDecodeError:
+            except (ValueError, RecursionError):
                 payload = {"text": payload}
-        if isinstance(payload, dict) and payload.keys() >= {"identity", "seq", "data"}:
-            return cls.model_validate(payload)
+        with suppress(ValidationError):  # what only looks like ours must not fail the case
+            ours = cls.model_validate(payload)
+            if ours.name == name:
+                return ours
         data = payload if isinstance(payload, dict) else {"value": payload}
         content = json.dumps([instance_id, name.lower(), data], sort_keys=True, default=str)
         identity = hashlib.sha256(content.encode()).hexdigest()

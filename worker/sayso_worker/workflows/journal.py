@@ -6,7 +6,7 @@ Pure state of one generator. A step hands over what has collected, so that the l
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -33,6 +33,8 @@ class Journal:
         self.plan = case_input.plan
         self.milestones: list[str] = []
         self.handled: list[int] = []
+        self.leftovers: Callable[[], list[RaisedEvent]] = list
+        """Takes what the mailbox still keeps; asked when the case ends."""
         self._used: list[int] = []
         self._refused: list[Refusal] = []
         self._iterations: Counter[str] = Counter()
@@ -57,6 +59,8 @@ class Journal:
 
     def step(self, name: str, arguments: dict[str, Any] | None = None, **record: Any) -> Yields:
         """Call the activity `name` once, with what has collected; gives its result."""
+        if record.get("closing") is not None:
+            self._refuse_leftovers()
         iteration = self._iterations[name]
         self._iterations[name] += 1
         step = StepInput(
@@ -73,6 +77,12 @@ class Journal:
             self._used.clear()
             self._refused.clear()
         return result
+
+    def _refuse_leftovers(self) -> None:
+        """What came through the ledger becomes `unclaimed` there; what was raised past it is only known here."""
+        for event in self.leftovers():
+            if event.seq is None:
+                self.refuse(event, "the case ended without using it")
 
     def record_refusals(self) -> Yields:
         """Make refusals visible now, not at the end of the case."""

@@ -6,13 +6,17 @@ event that arrived in time counts, even if the timer was seen first (DESIGN §3.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
-from sayso.contracts.catalog import WITHDRAW_EVENT
+from pydantic import ValidationError
+
+from sayso.contracts.catalog import WITHDRAW_EVENT, WORKFLOWS
+from sayso.contracts.payload import explain
 from sayso.contracts.workflow_io import DeadlineInput, RaisedEvent
 from sayso.gate import Decision, Refused, Stage, admit, decide, same_person
 from sayso_worker.workflows.journal import STEP_RETRIES, Journal, Yields
@@ -20,8 +24,17 @@ from sayso_worker.workflows.mailbox import Mailbox
 
 GRACE = timedelta(seconds=1)
 """The timer fires this much later than the deadline, so that what was received in time is in the ledger by then."""
-PENDING_PAUSE = timedelta(seconds=5)
+PENDING_PAUSE_FIRST = timedelta(seconds=1)
+PENDING_PAUSE_MAX = timedelta(minutes=5)
 PENDING_ROUNDS_MAX = 100
+"""How long a decision that is in the ledger in time is waited for while nothing delivers it: about eight hours."""
+
+DECISIONS = ("approval_received", WITHDRAW_EVENT)
+PAYMENTS = ("payment_received", "payment_failed")
+TOO_LATE: Mapping[str, str] = MappingProxyType(
+    {"approval_received": "the request has been decided already", WITHDRAW_EVENT: "too late: the order is placed"}
+)
+"""What comes when the order is placed already, and why it is refused."""
 
 
 @dataclass(frozen=True)
@@ -49,18 +62,17 @@ Judge = Callable[[RaisedEvent], Any]
 
 
 def await_decision(journal: Journal, mailbox: Mailbox, requester: str | None) -> Yields:
-    """Wait for an accepted decision: a `Decision`, a `Withdrawn`, or None when nobody decided in time."""
+    """Wait for an accepted decision: a `Decision`, a `Withdrawn`, or None when nobody decided in time.
+
+    A payment that comes meanwhile stays in the mailbox: it may have been published before its purchase.
+    """
     deadline = journal.case.opened_at + timedelta(seconds=journal.plan.approval_timeout_seconds)
     stage = Stage(journal.case.workflow, requester, deadline, journal.plan.accept_raw_raise)
 
     def judge(event: RaisedEvent) -> Decision | Withdrawn | Refused:
-        if event.name == WITHDRAW_EVENT:
-            return _withdraw(stage, event)
-        if event.name != "approval_received":
-            return Refused("no payment has been asked for yet")
-        return decide(stage, event)
+        return _withdraw(stage, event) if event.name == WITHDRAW_EVENT else decide(stage, event)
 
-    return (yield from _await(journal, mailbox, deadline, ["approval_received", WITHDRAW_EVENT], judge))
+    return (yield from _await(journal, mailbox, stage, DECISIONS, judge))
 
 
 def await_payment(journal: Journal, mailbox: Mailbox, amount: Decimal, currency: str, timeout_seconds: float) -> Yields:
@@ -69,62 +81,68 @@ def await_payment(journal: Journal, mailbox: Mailbox, amount: Decimal, currency:
     stage = Stage(journal.case.workflow, None, deadline, journal.plan.accept_raw_raise)
 
     def judge(event: RaisedEvent) -> Captured | PaymentFailed | Refused:
-        if event.name == "approval_received":
-            return Refused("the request has been decided already")
-        if event.name == WITHDRAW_EVENT:
-            return Refused("too late: the order is placed")
-        refusal = admit(stage, event)
-        if refusal is not None:
-            return refusal
+        if event.name in TOO_LATE:
+            return Refused(TOO_LATE[event.name])
         if event.name == "payment_failed":
             return PaymentFailed(str(event.data.get("reason") or "the payment failed"))
         return _check_amount(event, amount, currency)
 
-    return (yield from _await(journal, mailbox, deadline, ["payment_received", "payment_failed"], judge))
+    return (yield from _await(journal, mailbox, stage, PAYMENTS, judge, also_takes=TOO_LATE))
 
 
-def _await(journal: Journal, mailbox: Mailbox, deadline: datetime, names: list[str], judge: Judge) -> Yields:
-    mailbox.wait_until(deadline, GRACE)
-    rounds = 0
-    while rounds < PENDING_ROUNDS_MAX:
-        event = yield from mailbox.next()
-        if event is None:
-            asked = DeadlineInput(case=journal.case, deadline=deadline, waited_for=names, handled=journal.handled)
-            answer = yield journal.ctx.call_activity(
-                "confirm_deadline", input=asked.model_dump(mode="json"), retry_policy=STEP_RETRIES
-            )
-            if answer["pending"] == 0:
-                return None
-            rounds += 1
-            mailbox.wait_until(journal.now + PENDING_PAUSE)
-            continue
-        verdict = judge(event)
-        if not isinstance(verdict, Refused):
-            journal.use(event)
-            return verdict
-        journal.refuse(event, verdict.reason)
-        yield from journal.record_refusals()
+def _await(
+    journal: Journal,
+    mailbox: Mailbox,
+    stage: Stage,
+    waits_for: Collection[str],
+    judge: Judge,
+    also_takes: Collection[str] = (),
+) -> Yields:
+    mailbox.wait_until(stage.deadline, GRACE)
+    pause = PENDING_PAUSE_FIRST
+    for _ in range(PENDING_ROUNDS_MAX):
+        event = yield from mailbox.next([*waits_for, *also_takes])
+        while event is not None:
+            verdict = _judged(journal, stage, event, judge)
+            if not isinstance(verdict, Refused):
+                journal.use(event)
+                return verdict
+            journal.refuse(event, verdict.reason)
+            yield from journal.record_refusals()
+            event = yield from mailbox.next([*waits_for, *also_takes])
+        asked = DeadlineInput(case=journal.case, deadline=stage.deadline, waited_for=list(waits_for), handled=journal.handled)
+        answer = yield journal.ctx.call_activity("confirm_deadline", input=asked.model_dump(mode="json"), retry_policy=STEP_RETRIES)
+        if answer["pending"] == 0:
+            return None
+        mailbox.wait_until(journal.now + pause)
+        pause = min(2 * pause, PENDING_PAUSE_MAX)
     return None
 
 
-def _withdraw(stage: Stage, event: RaisedEvent) -> Withdrawn | Refused:
-    requester = event.data.get("requester")
+def _judged(journal: Journal, stage: Stage, event: RaisedEvent, judge: Judge) -> Any:
+    """Hold every event to the contract of its name too: one raised past the ledger was validated by nobody."""
     refusal = admit(stage, event)
     if refusal is not None:
         return refusal
-    if stage.requester is None or not isinstance(requester, str) or not same_person(requester, stage.requester):
+    contract = WORKFLOWS[journal.case.workflow]
+    try:
+        payload = contract.events[event.name].model_validate({contract.key_field: journal.case.key, **event.data})
+    except ValidationError as error:
+        return Refused(explain(error))
+    return judge(event.model_copy(update={"data": payload.model_dump(mode="json")}))
+
+
+def _withdraw(stage: Stage, event: RaisedEvent) -> Withdrawn | Refused:
+    requester = event.data["requester"]
+    if stage.requester is None or not same_person(requester, stage.requester):
         return Refused(f"only the requester ({stage.requester or 'unknown'}) may withdraw, not {requester}")
-    return Withdrawn(requester, event.data.get("reason"))
+    return Withdrawn(requester, event.data["reason"])
 
 
 def _check_amount(event: RaisedEvent, amount: Decimal, currency: str) -> Captured | Refused:
-    try:
-        paid = Decimal(str(event.data["amount"]))
-    except (KeyError, ArithmeticError):
-        return Refused("the payment says no amount")
-    paid_currency = str(event.data.get("currency", "")).upper()
+    paid, paid_currency = Decimal(event.data["amount"]), event.data["currency"]
     if paid_currency != currency:
-        return Refused(f"paid in {paid_currency or 'no currency'}, the order is in {currency}")
+        return Refused(f"paid in {paid_currency}, the order is in {currency}")
     if paid != amount:
         return Refused(f"paid {paid:f} {currency}, the order costs {amount:f} {currency}")
     return Captured()

@@ -1,0 +1,175 @@
+"""One workflow instance under virtual time, on the SDK's own executor: no engine, no sidecar, no waiting.
+
+In: a workflow, its input, a table of activities; then events, and time that passes. Out: the calls it made, its result.
+Invariants: as in the engine, every turn replays the whole history, event names ignore case and early events are buffered in order;
+`check_replay` runs each turn once more and finds a workflow whose second run asks for something else.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from dapr.ext.workflow import DaprWorkflowContext
+from dapr.ext.workflow._durabletask.internal import helpers, timer
+from dapr.ext.workflow._durabletask.internal import protos as pb
+from dapr.ext.workflow._durabletask.worker import _OrchestrationExecutor, _Registry
+
+Workflow = Callable[[DaprWorkflowContext, Any], Any]
+ActivityTable = Mapping[str, Callable[[Any, Any], Any]]
+
+ENDED: Mapping[int, str] = {
+    pb.ORCHESTRATION_STATUS_COMPLETED: "COMPLETED",
+    pb.ORCHESTRATION_STATUS_FAILED: "FAILED",
+    pb.ORCHESTRATION_STATUS_TERMINATED: "TERMINATED",
+}
+_log = logging.getLogger("sayso.testing.workflow_run")
+_log.setLevel(logging.WARNING)
+
+
+class NotDeterministicError(AssertionError):
+    """A turn asked for something else when it was run again: the engine would fail this workflow, or go astray."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One activity call that was made: its decoded input, and what it answered (None when it failed)."""
+
+    name: str
+    input: Any
+    answer: Any
+
+
+@dataclass(frozen=True)
+class _Turn:
+    history_length: int
+    new_events: list[Any]
+    actions: list[bytes]
+
+
+class WorkflowRun:
+    """A running instance. Activities answer at once, except inside `with run.busy():`."""
+
+    def __init__(
+        self, workflow: Workflow, workflow_input: Any, activities: ActivityTable, *, instance_id: str, start: datetime
+    ) -> None:
+        self.instance_id = instance_id
+        self.now = start.astimezone(UTC)
+        self.status = "RUNNING"
+        self.result: Any = None
+        self.failure: str | None = None
+        self.custom_status: str | None = None
+        self.calls: list[Call] = []
+        self._activities = activities
+        self._registry = _Registry()
+        self._registry.add_named_orchestrator("workflow", lambda ctx, value: workflow(DaprWorkflowContext(ctx), value))
+        self._history: list[Any] = []
+        self._turns: list[_Turn] = []
+        self._scheduled: list[tuple[int, str, str]] = []
+        self._timers: dict[int, datetime] = {}
+        self._busy = False
+        self._turn([helpers.new_execution_started_event("workflow", instance_id, json.dumps(workflow_input))])
+        self._answer_calls()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the workflow has returned or failed."""
+        return self.status != "RUNNING"
+
+    @property
+    def call_names(self) -> list[str]:
+        """The activities called, in order."""
+        return [call.name for call in self.calls]
+
+    @property
+    def event_kinds(self) -> list[tuple[datetime, str]]:
+        """The history: when, and which kind of event."""
+        return [(event.timestamp.ToDatetime(UTC), event.WhichOneof("eventType")) for event in self._history]
+
+    def raise_event(self, name: str, payload: Any) -> None:
+        """Raise one event; after the end it is lost, as in the engine."""
+        self.raise_events((name, payload))
+
+    def raise_events(self, *events: tuple[str, Any]) -> None:
+        """Raise several, so that the workflow meets them in one turn."""
+        self._turn([helpers.new_event_raised_event(name, json.dumps(payload)) for name, payload in events])
+        self._answer_calls()
+
+    def advance(self, span: timedelta) -> None:
+        """Let time pass: timers fire in order, each at its own time."""
+        until = self.now + span
+        while not self.has_ended and self._timers and min(self._timers.values()) <= until:
+            number = min(self._timers, key=lambda number: (self._timers[number], number))
+            self.now = max(self.now, self._timers.pop(number))
+            self._turn([timer.new_timer_fired_event(number, self.now.replace(tzinfo=None))])
+            self._answer_calls()
+        self.now = max(self.now, until)
+
+    @contextmanager
+    def busy(self) -> Generator[None, None, None]:
+        """Meanwhile no activity answers: what is raised here meets a workflow that waits for one."""
+        self._busy = True
+        try:
+            yield
+        finally:
+            self._busy = False
+        self._answer_calls()
+
+    def check_replay(self) -> None:
+        """Run every turn again on its history; raise `NotDeterministicError` if one asks for something else than before."""
+        for number, turn in enumerate(self._turns):
+            again = self._execute(self._history[: turn.history_length], turn.new_events).actions
+            if [action.SerializeToString(deterministic=True) for action in again] != turn.actions:
+                raise NotDeterministicError(f"turn {number} of {self.instance_id} asked for something else: {again}")
+
+    def _execute(self, history: list[Any], new_events: list[Any]) -> Any:
+        return _OrchestrationExecutor(self._registry, _log).execute(self.instance_id, history, new_events)
+
+    def _turn(self, events: list[Any]) -> None:
+        if self.has_ended:
+            return
+        new_events = [helpers.new_workflow_started_event(self.now.replace(tzinfo=None)), *events]
+        outcome = self._execute(self._history, new_events)
+        actions = [action.SerializeToString(deterministic=True) for action in outcome.actions]
+        self._turns.append(_Turn(len(self._history), new_events, actions))
+        self._history += new_events
+        self.custom_status = outcome.encoded_custom_status or self.custom_status
+        for action in sorted(outcome.actions, key=lambda action: action.id):
+            self._perform(action)
+
+    def _perform(self, action: Any) -> None:
+        kind = action.WhichOneof("workflowActionType")
+        if kind == "createTimer":
+            fire_at = action.createTimer.fireAt
+            self._history.append(pb.HistoryEvent(eventId=action.id, timerCreated=pb.TimerCreatedEvent(fireAt=fire_at)))
+            if not timer.is_optional_timer_action(action):  # of a wait without end
+                self._timers[action.id] = fire_at.ToDatetime(UTC)
+        elif kind == "scheduleTask":
+            task = action.scheduleTask
+            self._history.append(helpers.new_task_scheduled_event(action.id, task.name, task.input.value))
+            self._scheduled.append((action.id, task.name, task.input.value))
+        elif kind == "completeWorkflow" and action.completeWorkflow.workflowStatus in ENDED:
+            done = action.completeWorkflow
+            self.status = ENDED[done.workflowStatus]
+            self.result = json.loads(done.result.value) if done.result.value else None
+            self.failure = done.failureDetails.errorMessage or None
+        else:
+            raise NotImplementedError(f"the runner does not know how to do {kind}")
+
+    def _answer_calls(self) -> None:
+        while self._scheduled and not self._busy:
+            number, name, encoded = self._scheduled.pop(0)
+            value = json.loads(encoded) if encoded else None
+            try:
+                answer = self._activities[name](None, value)
+            except Exception as error:  # noqa: BLE001 - whatever an activity raises is what the engine reports
+                self.calls.append(Call(name, value, None))
+                self._turn([helpers.new_task_failed_event(number, error)])
+            else:
+                self.calls.append(Call(name, value, answer))
+                self._turn([helpers.new_task_completed_event(number, json.dumps(answer))])

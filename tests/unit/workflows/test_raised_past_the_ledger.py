@@ -1,0 +1,101 @@
+"""Events that somebody raises through Dapr's own API or CLI: the same gate, audited, or refused by the setting."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from sayso.settings import Settings
+
+APPROVAL = {"approved": True, "approver": "bob", "reason": None}
+
+
+@pytest.mark.parametrize("encode", [lambda data: data, json.dumps], ids=["as an object", "as the dapr CLI encodes it"])
+@pytest.mark.parametrize("name", ["approval_received", "Approval_Received"])
+def test_a_raw_decision_is_taken_with_its_channel(open_request: Any, name: str, encode: Any) -> None:
+    case = open_request()
+    case.receive((name, encode(APPROVAL)))
+    assert case.run.result["approver"] == "bob"
+    step = case.step("execute_approved_action")
+    assert step.decision is not None
+    assert (step.decision.channel, step.used) == ("dapr-api", [])
+
+
+def test_with_raw_raises_off_it_is_refused_and_the_wait_goes_on(open_request: Any) -> None:
+    case = open_request(Settings(accept_raw_raise=False))
+    case.receive(("approval_received", APPROVAL))
+    assert case.refusals == {None: "it was raised past the ledger, and accept_raw_raise is off"}
+    case.pass_time(days=3, seconds=1)
+    assert case.run.result["status"] == "timeout"
+
+
+def test_the_same_raw_decision_again_is_not_another_one(open_request: Any) -> None:
+    case = open_request()
+    case.receive(("approval_received", {"approved": True}), ("approval_received", '{"approved": true}'))
+    assert case.run.call_names == ["record_refusal"]
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (None, "a decision needs `approved` (true or false), `approver`, or both"),
+        (0, "a decision needs `approved` (true or false), `approver`, or both"),
+        ([], "a decision needs `approved` (true or false), `approver`, or both"),
+        ("no JSON", "a decision needs `approved` (true or false), `approver`, or both"),
+        ("[" * 5_000, "a decision needs `approved` (true or false), `approver`, or both"),
+        ({"approved": "yes", "approver": "bob"}, "`approved`: input should be a valid boolean"),
+        ({"approved": True, "approver": {"name": "bob"}}, "`approver`: input should be a valid string"),
+        ({"approved": True, "approver": "b" * 321}, "`approver`: string should have at most 320 characters"),
+        ({"approved": True, "approver": "bob", "reason": ["x"]}, "`reason`: input should be a valid string"),
+        ({"approved": True, "approver": "alice"}, "alice is the requester; nobody decides on an own request"),
+        # looks like an event of the ledger, and is none
+        ({"seq": "x", "identity": 1, "data": 3, "name": "approval_received", "received_at": None}, "a decision needs `approved`"),
+        ({"seq": 1, "identity": "i", "data": APPROVAL, "name": "withdraw_requested", "received_at": None}, "a decision needs"),
+    ],
+)
+def test_whatever_is_raised_is_refused_with_a_reason_and_never_fails_the_case(open_request: Any, payload: Any, reason: str) -> None:
+    case = open_request()
+    case.receive(("approval_received", payload))
+    assert case.run.status == "RUNNING", case.run.failure
+    (said,) = case.refusals.values()
+    assert said.startswith(reason)
+    case.approve()
+    assert case.run.result["status"] == "approved"
+
+
+@pytest.mark.parametrize(
+    ("name", "payload"),
+    [
+        ("payment_received", {"amount": "sNaN", "currency": "EUR"}),
+        ("payment_received", {"amount": "1E+999999", "currency": "EUR"}),
+        ("payment_received", {"amount": {}, "currency": "EUR"}),
+        ("payment_received", {}),
+        ("payment_failed", {"reason": {"a": 1}}),
+        ("withdraw_requested", {"requester": "alice", "reason": {"a": 1}}),
+        ("withdraw_requested", {"requester": ["alice"]}),
+    ],
+)
+def test_a_raw_payment_or_withdrawal_is_held_to_its_contract(open_order: Any, name: str, payload: Any) -> None:
+    case = open_order()
+    case.approve()
+    case.receive((name, payload))
+    assert case.run.status == "RUNNING", case.run.failure
+    (reason,) = case.refusals.values()
+    assert len(reason) < 500
+
+
+def test_a_raw_payment_needs_no_order_id_because_the_instance_is_named(open_order: Any) -> None:
+    case = open_order()
+    case.approve()
+    case.receive(("payment_received", {"amount": "1200.00", "currency": "eur"}))
+    assert case.run.result == "Approved by 'bob'"
+
+
+def test_what_was_raised_and_not_used_is_audited_when_the_case_ends(open_order: Any) -> None:
+    case = open_order()
+    case.receive(("payment_received", {"amount": "1200.00", "currency": "EUR"}))
+    assert case.run.calls == []
+    case.reject()
+    assert case.refusals == {None: "the case ended without using it"}
