@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import bindparam, select, update
 
 from sayso.contracts.workflow_io import RaisedEvent
+from sayso.ledger.cases import lock_case_key
 from sayso.ledger.database import Transaction
 from sayso.ledger.outbox import moment
 from sayso.ledger.schema import cases, events
@@ -28,6 +29,7 @@ class Job:
 
     instance_id: str
     workflow: str
+    key: str
     start: bool
     input: dict[str, Any]
     attempts: int
@@ -55,6 +57,7 @@ def lease_jobs(tx: Transaction, lease_ms: int, limit: int) -> list[Job]:
         Job(
             row.instance_id,
             row.workflow,
+            row.key,
             row.phase == "starting",
             json.loads(row.input) if row.phase == "starting" else {},
             row.attempts,
@@ -65,7 +68,11 @@ def lease_jobs(tx: Transaction, lease_ms: int, limit: int) -> list[Job]:
 
 
 def settle(tx: Transaction, job: Job, *, started: bool, raised: Sequence[int], error: str | None, delay_ms: int) -> bool:
-    """Record what the engine took. Returns whether the case is due again at once, because more events came meanwhile."""
+    """Record what the engine took. Returns whether the case is due again at once, because more events came meanwhile.
+
+    The case's lock comes first: an event that is being bound to the case right now is either seen here, or makes the case due.
+    """
+    lock_case_key(tx, job.workflow, job.key)
     if raised:
         reason = f"raised to {job.instance_id}"
         tx.run(_MARK_DELIVERED, {"seqs": list(raised), "updated_at_ms": tx.now_ms, "reason": reason})
@@ -109,4 +116,4 @@ _SETTLE_CASE = update(cases).where(cases.c.instance_id == bindparam("this_case")
 @cache
 def _lease_cases(dialect: str) -> Any:
     statement = lease(dialect, cases, identify_by=cases.c.instance_id, order_by=cases.c.due_at_ms)
-    return statement.returning(cases.c.instance_id, cases.c.workflow, cases.c.phase, cases.c.input, cases.c.attempts)
+    return statement.returning(cases.c.instance_id, cases.c.workflow, cases.c.key, cases.c.phase, cases.c.input, cases.c.attempts)
