@@ -28,6 +28,8 @@ T = TypeVar("T")
 GROUP_COMMIT_MAX = 256
 CONFLICT_RETRIES = 8
 BUSY_TIMEOUT_MS = 30_000
+TRY_AGAIN = frozenset({"40001", "40P01", "23505"})
+"""PostgreSQL's serialization failure, deadlock, and unique violation: somebody else was first, and the next try sees it."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ class Ledger:
         return self._writer
 
     def _transact_on_server(self, work: Work[T]) -> T:
-        """A deadlock or serialization failure is the database asking for another try."""
+        """Some errors are the database asking for another try."""
         for attempt in range(CONFLICT_RETRIES):
             try:
                 with _translated(), self.engine.begin() as connection:
@@ -125,7 +127,7 @@ class Ledger:
 
 
 class _ConflictError(TransientError):
-    """Deadlock or serialization failure."""
+    """Somebody else was first."""
 
 
 @contextmanager
@@ -140,7 +142,7 @@ def _translated() -> Iterator[None]:
 def _ours(error: Exception) -> Exception:
     """A full disk, a lost connection or a deadlock passes by itself; anything else is a bug and stays what it is."""
     cause = error.orig if isinstance(error, DBAPIError) else error
-    if getattr(cause, "sqlstate", None) in ("40001", "40P01"):
+    if getattr(cause, "sqlstate", None) in TRY_AGAIN:
         return _ConflictError(str(cause))
     lost = isinstance(error, DBAPIError) and error.connection_invalidated
     if lost or isinstance(error, OperationalError | sqlite3.OperationalError):
