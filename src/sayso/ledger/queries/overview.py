@@ -1,0 +1,82 @@
+"""Questions about all of it: counts, open approval tasks, what Sayso publishes."""
+
+from __future__ import annotations
+
+import json
+
+from sqlalchemy import Column, func, select
+
+from sayso.errors import SaysoError
+from sayso.ledger.database import Transaction
+from sayso.ledger.outbox import moment
+from sayso.ledger.queries.reading import open_for_reading
+from sayso.ledger.queries.views import OutgoingView, TaskView, outgoing_view
+from sayso.ledger.schema import cases, events, outbox, tasks
+from sayso.ledger.states import FAILED, EventState
+from sayso.policy import POLICIES
+
+
+def ledger_summary(url: str) -> dict[str, int] | None:
+    """How much of everything there is, by name; None when the ledger cannot be read."""
+    try:
+        ledger = open_for_reading(url)
+        try:
+            return ledger.read(summarise)
+        finally:
+            ledger.close()
+    except SaysoError:
+        return None
+
+
+def summarise(tx: Transaction) -> dict[str, int]:
+    """Counts of events, of those held and failed, of cases, of those open, and of what is still to be published."""
+    by_state = _counts(tx, events.c.state)
+    by_phase = _counts(tx, cases.c.phase)
+    unpublished = tx.one(select(func.count()).select_from(outbox).where(outbox.c.published_at_ms.is_(None)))
+    return {
+        "events": sum(by_state.values()),
+        "held": by_state.get(EventState.HELD, 0),
+        "failed": sum(by_state.get(state, 0) for state in FAILED),
+        "cases": sum(by_phase.values()),
+        "open": sum(count for phase, count in by_phase.items() if phase != "closed"),
+        "unpublished": int(unpublished[0]) if unpublished is not None else 0,
+    }
+
+
+def _counts(tx: Transaction, column: Column[str]) -> dict[str, int]:
+    query = select(column.label("name"), func.count().label("rows")).group_by(column)
+    return {row.name: int(row.rows) for row in tx.all(query)}
+
+
+def list_tasks(tx: Transaction, limit: int = 50) -> list[TaskView]:
+    """Open approval tasks, the most urgent first."""
+    query = (
+        select(tasks, cases.c.workflow, cases.c.key, cases.c.input)
+        .join(cases, cases.c.instance_id == tasks.c.instance_id)
+        .where(tasks.c.state == "open")
+        .order_by(tasks.c.due_at_ms, tasks.c.instance_id)
+        .limit(limit)
+    )
+    found = []
+    for row in tx.all(query):
+        request = json.loads(row.input)["request"]
+        found.append(
+            TaskView(
+                case=row.instance_id,
+                workflow=row.workflow,
+                key=row.key,
+                stage=row.stage,
+                what=POLICIES[row.workflow].describe(request),
+                assigned_to=row.assigned_to,
+                requester=request.get("requester"),
+                created_at=moment(row.created_at_ms),
+                due_at=moment(row.due_at_ms),
+            )
+        )
+    return found
+
+
+def list_outbox(tx: Transaction, *, pending: bool = False, limit: int = 20) -> list[OutgoingView]:
+    """What Sayso published or will publish, newest first."""
+    query = select(outbox).order_by(outbox.c.seq.desc()).limit(limit)
+    return [outgoing_view(row) for row in tx.all(query.where(outbox.c.published_at_ms.is_(None)) if pending else query)]
