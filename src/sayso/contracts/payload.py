@@ -25,8 +25,8 @@ def _no_number_for_text(value: object) -> object:
 
 Key = Annotated[
     str,
-    BeforeValidator(_no_number_for_text),
     StringConstraints(min_length=1, max_length=500),
+    BeforeValidator(_no_number_for_text),
     WithJsonSchema({"anyOf": [{"type": "string", "minLength": 1, "maxLength": 500}, {"type": "integer"}]}, mode="validation"),
 ]
 """A business key of another system: 1 to 500 characters, any of them; a whole number is taken as its digits."""
