@@ -107,12 +107,13 @@ def logs(
         raise ConfigurationError(f'no process "{process}"{did_you_mean(process, names)}')
     chosen = [folder / f"{name}.log" for name in ([process] if process else names)]
     show = _log_printer(Console(highlight=False, soft_wrap=True), names)
+    later = follow(chosen)
     for log in chosen:
         for line in tail(log, lines):
             show(log.stem, line)
     if follow_on:
         with contextlib.suppress(KeyboardInterrupt):
-            for name, line in follow(chosen):
+            for name, line in later:
                 show(name, line)
 
 

@@ -1,7 +1,7 @@
 """The supervisor as a process of its own: `sayso up --detach`, and the stacks of tests.
 
 In: `UpOptions`. Out: a stack that is ready, or an error that says what went wrong; the supervisor goes on behind it.
-Run as `python -m sayso.stack.background OPTIONS_AS_JSON`.
+Run as `python -m sayso.stack.background ORDER_AS_JSON`.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import sys
 import time
 from collections.abc import Callable
 
+from pydantic import BaseModel
 from rich.console import Console
 
 from sayso.errors import ConfigurationError, SaysoError
 from sayso.stack import leftovers
 from sayso.stack.logs import tail
-from sayso.stack.plan import UpOptions, install_tools
+from sayso.stack.plan import Tools, UpOptions
 from sayso.stack.process import die_with
 from sayso.stack.state import StackState, StackStatus
 from sayso.stack.up import READY_SECONDS, Shown, StackFailedError, already_running, run_stack
@@ -29,7 +30,14 @@ STOP_SECONDS = 60.0
 LOG_NAME = "supervisor.out"
 
 
-def start(options: UpOptions, show: Shown, *, dies_with_us: bool = False) -> StackState:
+class Order(BaseModel):
+    """What the supervisor is told on its command line."""
+
+    options: UpOptions
+    tools: Tools
+
+
+def start(options: UpOptions, tools: Tools, show: Shown, *, dies_with_us: bool = False) -> StackState:
     """Start a supervisor in a session of its own and wait until its stack is ready.
 
     With `dies_with_us` the stack is stopped when this process ends, however it ends (Linux).
@@ -37,7 +45,7 @@ def start(options: UpOptions, show: Shown, *, dies_with_us: bool = False) -> Sta
     before = StackState.load(options.state_dir)
     if leftovers.supervisor_of(before) is not None:
         raise already_running(options.state_dir)
-    child = _spawn(options, dies_with_us=dies_with_us)
+    child = _spawn(Order(options=options, tools=tools), dies_with_us=dies_with_us)
     try:
         return _wait_ready(options, child, show)
     except KeyboardInterrupt:
@@ -65,12 +73,13 @@ def stop(state: StackState, show: Shown, timeout_seconds: float = STOP_SECONDS) 
     show(last)
 
 
-def _spawn(options: UpOptions, *, dies_with_us: bool) -> subprocess.Popen[bytes]:
-    options.logs.mkdir(parents=True, exist_ok=True)
+def _spawn(order: Order, *, dies_with_us: bool) -> subprocess.Popen[bytes]:
+    logs = order.options.logs
+    logs.mkdir(parents=True, exist_ok=True)
     parent = os.getpid()
-    with (options.logs / LOG_NAME).open("wb") as output:
+    with (logs / LOG_NAME).open("wb") as output:
         return subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, "-m", "sayso.stack.background", options.model_dump_json()],
+            [sys.executable, "-m", "sayso.stack.background", order.model_dump_json()],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -105,12 +114,10 @@ def _wait_ready(options: UpOptions, child: subprocess.Popen[bytes], show: Shown)
 
 def main() -> None:
     """Be the supervisor."""
-    options = UpOptions.model_validate_json(sys.argv[1])
-    console = Console(stderr=True)
+    order = Order.model_validate_json(sys.argv[1])
     try:
-        tools = install_tools(options, console.print)
-        with StackView(console) as view:
-            run_stack(options, tools, view)
+        with StackView(Console(stderr=True)) as view:
+            run_stack(order.options, order.tools, view)
     except SaysoError as error:
         print(error, file=sys.stderr)  # noqa: T201 - who started us reads it from the log
         sys.exit(error.exit_code)

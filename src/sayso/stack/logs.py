@@ -48,8 +48,11 @@ def last_line(log: Path) -> str:
 
 
 def follow(logs: list[Path]) -> Iterator[tuple[str, str]]:
-    """(process, line) as they are written, for ever; also lines of a process that starts later."""
-    ends = {log: log.stat().st_size if log.exists() else 0 for log in logs}
+    """(process, line) as they are written from this call on, for ever; also lines of a process that starts later."""
+    return _new_lines(logs, {log: log.stat().st_size if log.exists() else 0 for log in logs})
+
+
+def _new_lines(logs: list[Path], ends: dict[Path, int]) -> Iterator[tuple[str, str]]:
     while True:
         for log in logs:
             size = log.stat().st_size if log.exists() else 0

@@ -178,7 +178,7 @@ class StackPlan:
         storage = self._names(Layer.STORAGE)
         databases = tuple(name for name in storage if name == "postgresql")
         self.specs += app_processes(app, at, self._app_environment(), after=databases)
-        needed = (*storage, *self._names(Layer.CONTROL_PLANE))
+        needed = (*storage, "placement", "scheduler")
         topics = self._subscriptions if SUBSCRIBERS_ROLE in app.processes() else frozenset()
         self.specs.append(
             sidecar(self._runtime.daprd, sidecar_name, app, at, control_plane, self._ports, self._components, needed, topics)

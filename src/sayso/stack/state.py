@@ -8,9 +8,10 @@ local database's password).
 from __future__ import annotations
 
 import os
+import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -86,6 +87,10 @@ class StackState(BaseModel):
     def process(self, name: str) -> ProcessState | None:
         """The process of this name."""
         return next((process for process in self.processes if process.name == name), None)
+
+    def shareable(self) -> dict[str, Any]:
+        """The state as JSON-ready data, without the local database's password."""
+        return {**self.model_dump(mode="json"), "ledger_url": re.sub(r"(://[^:/@]+):[^@]+@", r"\1:***@", self.ledger_url)}
 
     @classmethod
     def load(cls, state_dir: Path) -> Self | None:

@@ -1,8 +1,8 @@
 """Keeps the stack's processes: starts them in order, watches, restarts, stops.
 
 In: process specs. Out: changes of their `ProcessState`, told to a listener; at the end, nothing that runs.
-Invariants: a process starts after those it needs are ready; a crash is restarted at most `RESTARTS_MAX` times within
-`RESTART_WINDOW_SECONDS`, ever more slowly; whatever happens, `stop` ends every child.
+Invariants: a process starts after those it needs are ready; what crashes is started again, ever more slowly, and not more often
+than its `RestartPolicy` allows; whatever happens, `stop` ends every child.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -19,20 +20,29 @@ from sayso.stack.probes import answer_of
 from sayso.stack.process import ProcessSpec, spawn, stop
 from sayso.stack.state import ProcessState, ProcessStatus
 
-RESTARTS_MAX = 5
-RESTART_WINDOW_SECONDS = 60.0
-BACK_OFF_SECONDS = (0.1, 0.5, 1.0, 2.0, 4.0)
 PROBE_INTERVAL_SECONDS = 0.05
 
 Listener = Callable[[ProcessState], None]
 
 
+@dataclass(frozen=True)
+class RestartPolicy:
+    """One pause for each restart that is allowed within the window."""
+
+    pauses_seconds: tuple[float, ...] = (0.1, 0.5, 1.0, 2.0, 4.0)
+    window_seconds: float = 60.0
+
+
+DEFAULT_POLICY = RestartPolicy()
+
+
 class KeptProcess:
     """One process through all its lives."""
 
-    def __init__(self, spec: ProcessSpec, state: ProcessState, changed: Listener) -> None:
+    def __init__(self, spec: ProcessSpec, state: ProcessState, changed: Listener, policy: RestartPolicy) -> None:
         self.spec = spec
         self.state = state
+        self._policy = policy
         self.ready = asyncio.Event()
         self.failed = asyncio.Event()
         self.child: asyncio.subprocess.Process | None = None
@@ -83,12 +93,13 @@ class KeptProcess:
 
     async def _after_crash(self, code: int) -> bool:
         now = time.monotonic()
-        self._crashes = [*(crash for crash in self._crashes if now - crash < RESTART_WINDOW_SECONDS), now]
+        pauses, window = self._policy.pauses_seconds, self._policy.window_seconds
+        self._crashes = [*(crash for crash in self._crashes if now - crash < window), now]
         cause = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
-        if len(self._crashes) > RESTARTS_MAX:
-            self._give_up(f"{cause}, for the {len(self._crashes)}th time within {RESTART_WINDOW_SECONDS:.0f} s")
+        if len(self._crashes) > len(pauses):
+            self._give_up(f"{cause}; not started again after {len(self._crashes)} crashes within {window:.0f} s")
             return False
-        pause = BACK_OFF_SECONDS[min(len(self._crashes), len(BACK_OFF_SECONDS)) - 1]
+        pause = pauses[len(self._crashes) - 1]
         self.state.restarts += 1
         self.tell(ProcessStatus.RESTARTING, f"{cause}; restart {self.state.restarts} in {pause:g} s")
         await asyncio.sleep(pause)
@@ -103,9 +114,9 @@ class KeptProcess:
 class Supervisor:
     """All processes of one stack."""
 
-    def __init__(self, specs: Sequence[ProcessSpec], logs: Path, changed: Listener) -> None:
+    def __init__(self, specs: Sequence[ProcessSpec], logs: Path, changed: Listener, policy: RestartPolicy = DEFAULT_POLICY) -> None:
         states = {spec.name: ProcessState(name=spec.name, log=logs / f"{spec.name}.log", address=spec.address) for spec in specs}
-        self.kept = {spec.name: KeptProcess(spec, states[spec.name], changed) for spec in specs}
+        self.kept = {spec.name: KeptProcess(spec, states[spec.name], changed, policy) for spec in specs}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     @property

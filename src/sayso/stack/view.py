@@ -36,6 +36,7 @@ class StackView:
         self._console = console
         self._began = time.monotonic()
         self._seen = {each.name: (each.status, each.restarts) for each in known.processes} if known else {}
+        self._began_at: dict[str, float] = {}
         self._took: dict[str, float] = {}
         self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
 
@@ -61,8 +62,10 @@ class StackView:
         if self._seen.get(process.name) == change:
             return
         self._seen[process.name] = change
-        if process.status is ProcessStatus.READY and process.name not in self._took:
-            self._took[process.name] = time.monotonic() - self._began
+        if process.status is ProcessStatus.RESTARTING:
+            self._began_at[process.name] = time.monotonic()
+        if process.status is ProcessStatus.READY:
+            self._took[process.name] = time.monotonic() - self._began_at.get(process.name, self._began)
         if self._live is None and process.status is not ProcessStatus.WAITING:
             self._console.print(_line(process, self._took), soft_wrap=True)
 
