@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Executable, Row, create_engine, event, text
 from sqlalchemy.engine import CursorResult, make_url
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from sayso.errors import ConfigurationError, TransientError
 
@@ -115,7 +115,9 @@ class Ledger:
             try:
                 with _translated(), self.engine.begin() as connection:
                     return work(Transaction(connection, self._now_ms(connection), self.dialect))
-            except _ConflictError:
+            except _ConflictError as error:
+                if attempt == CONFLICT_RETRIES - 1 and isinstance(error.__cause__, IntegrityError):
+                    raise error.__cause__ from None  # nobody else was first: our own rows contradict each other
                 time.sleep(0.005 * 2**attempt)
         raise TransientError("the ledger's transactions keep colliding; try again")
 
@@ -177,16 +179,23 @@ class _GroupCommit:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._queue: queue.SimpleQueue[tuple[Work[Any], Future[Any]] | None] = queue.SimpleQueue()
+        self._closing = threading.Lock()
+        self._closed = False
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
         self._thread.start()
 
     def submit(self, work: Work[T]) -> Future[T]:
         future: Future[T] = Future()
-        self._queue.put((work, future))
+        with self._closing:  # what is put behind the end would never be answered
+            if self._closed:
+                raise TransientError("the ledger is closed")
+            self._queue.put((work, future))
         return future
 
     def stop(self) -> None:
-        self._queue.put(None)
+        with self._closing:
+            self._closed = True
+            self._queue.put(None)
         self._thread.join()
 
     def _run(self) -> None:
