@@ -81,6 +81,9 @@ class Driver:
         except SaysoError as error:
             log.warning("engine call failed", instance_id=job.instance_id, attempt=job.attempts, error=str(error))
             return started, raised, str(error)
+        except Exception as error:  # a bug of ours must be seen at the case, and must not make it wait for its lease
+            log.exception("engine call failed", instance_id=job.instance_id, attempt=job.attempts)
+            return started, raised, f"internal error: {type(error).__name__}: {error}"
         return started, raised, None
 
     def _start(self, job: Job) -> None:

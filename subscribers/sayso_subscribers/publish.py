@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from functools import partial
 
 import structlog
@@ -17,6 +18,8 @@ from sayso.settings import DispatcherSettings
 
 log = structlog.get_logger()
 BATCH = 64
+CALL_BYTES_MAX = 2 * 1024 * 1024
+"""The sidecar takes 4 MiB a call. What is larger than this travels alone, so that it can only keep itself from being published."""
 
 
 class OutboxPublisher:
@@ -36,7 +39,8 @@ class OutboxPublisher:
             by_topic[row.topic].append(row)
         failures: dict[int, str] = {}
         for topic, rows in by_topic.items():
-            failures |= self._publish(topic, rows)
+            for call in _calls(rows):
+                failures |= self._publish(topic, call)
         self._record(batch, failures)
         return len(batch) == BATCH
 
@@ -46,6 +50,9 @@ class OutboxPublisher:
         except TransientError as error:
             log.warning("not published, will be tried again", topic=topic, events=len(rows), error=str(error))
             return dict.fromkeys((row.seq for row in rows), str(error))
+        except Exception as error:  # a bug of ours on one topic must not keep the others from their events
+            log.exception("not published, will be tried again", topic=topic, events=len(rows))
+            return dict.fromkeys((row.seq for row in rows), f"internal error: {type(error).__name__}: {error}")
 
     def _record(self, batch: list[Outgoing], failures: dict[int, str]) -> None:
         published = [row.seq for row in batch if row.seq not in failures]
@@ -56,3 +63,17 @@ class OutboxPublisher:
                 delay_ms = backoff_ms(row.attempts, self._settings.retry_interval_max)
                 late = partial(postpone, table=outbox, seqs=[row.seq], delay_ms=delay_ms, error=failures[row.seq])
                 self._ledger.transact(late)
+
+
+def _calls(rows: Iterable[Outgoing]) -> Iterator[list[Outgoing]]:
+    """Cut the rows, in order, into what one call may carry."""
+    call: list[Outgoing] = []
+    size = 0
+    for row in rows:
+        if call and size + len(row.body) > CALL_BYTES_MAX:
+            yield call
+            call, size = [], 0
+        call.append(row)
+        size += len(row.body)
+    if call:
+        yield call

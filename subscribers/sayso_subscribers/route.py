@@ -47,7 +47,12 @@ class Router:
     def _submit(self, event: DueEvent) -> Future[EventState | None]:
         if event.state is EventState.HELD:
             return self._ledger.submit(partial(expire, seq=event.seq))
-        verdict = correlate(self._bindings, event.topic, event.original)
+        try:
+            verdict = correlate(self._bindings, event.topic, event.original)
+        except Exception as error:  # noqa: BLE001 - as below: `_collect` says what was wrong
+            failed: Future[EventState | None] = Future()
+            failed.set_exception(error)
+            return failed
         return self._ledger.submit(partial(route, seq=event.seq, verdict=verdict, rules=self._rules))
 
     def _collect(self, event: DueEvent, answer: Future[EventState | None]) -> None:

@@ -87,8 +87,10 @@ class Ledger:
 
     def read(self, work: Work[T]) -> T:
         """Run `work` on a consistent snapshot, without blocking writers."""
-        with self.engine.connect() as connection, _translated():
-            if self.dialect == "sqlite":
+        with _translated(), self.engine.connect() as connection:
+            if self.dialect == "postgresql":
+                connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            else:
                 connection.exec_driver_sql("BEGIN")
             try:
                 return work(Transaction(connection, self._now_ms(connection), self.dialect))

@@ -16,9 +16,10 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
-    Text,
     UniqueConstraint,
 )
+
+from sayso.ledger.words import Words as Text
 
 metadata = MetaData(
     naming_convention={

@@ -8,6 +8,7 @@ a step of a closed case does nothing.
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -25,6 +26,7 @@ from sayso.ledger.states import MATTERS_TO_A_CASE, EventState
 from sayso.policy import STAGE
 
 SKIPPED = {"skipped": "the case has ended"}
+EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 def earlier_result(tx: Transaction, step: StepInput) -> dict[str, Any] | None:
@@ -72,7 +74,7 @@ def confirm_deadline(tx: Transaction, asked: DeadlineInput) -> dict[str, Any]:
     nobody has looked at yet may be such events, so they count too.
     """
     lock_case_key(tx, asked.case.workflow, asked.case.key)
-    deadline_ms = int(asked.deadline.timestamp() * 1000)
+    deadline_ms = (asked.deadline - EPOCH) // timedelta(milliseconds=1)
     in_time = events.c.received_at_ms <= deadline_ms
     mine = tx.all(
         select(events.c.seq).where(
@@ -101,8 +103,8 @@ def _mark_events(tx: Transaction, step: StepInput) -> None:
     rows = {row.seq: row for row in tx.all(_lock_events(tx.dialect), {"seqs": wanted})} if wanted else {}
     for seq, reason in [*reasons.items(), *refusals.items()]:
         row = rows.get(seq)
-        if row is None or row.state not in MATTERS_TO_A_CASE:
-            continue  # marked before: the same event was raised again
+        if row is None or row.instance_id != step.case.instance_id or row.state not in MATTERS_TO_A_CASE:
+            continue  # marked before, because the same event was raised again; or somebody raised another case's number
         move(tx, row, EventState.CONSUMED if seq in reasons else EventState.REFUSED, reason)
     for refusal in step.refused:
         if refusal.seq is None:  # raised past the ledger: there is no row that could carry the reason
