@@ -5,24 +5,33 @@ from __future__ import annotations
 import sys
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
+from sayso.cli.case_commands import case, cases, tasks
+from sayso.cli.decide_commands import decide
+from sayso.cli.event_commands import event, events, outbox
 from sayso.cli.notices_commands import notices
+from sayso.cli.output import printable, say
+from sayso.cli.publish_commands import explain, publish
 from sayso.cli.runtime_commands import doctor, runtime_app
 from sayso.cli.serve_commands import serve
 from sayso.cli.stack_commands import down, logs, status, up
+from sayso.cli.upkeep_commands import config_app, ledger_app
 from sayso.errors import SaysoError
 
 app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, help="Event-driven approvals on Dapr.")
 
 STACK = "The local stack"
+EVENTS = "Events and cases"
 PEOPLE = "People"
 PROCESSES = "Processes"
 
 for command in (up, down, status, logs, doctor):
     app.command(rich_help_panel=STACK)(command)
 app.add_typer(runtime_app, name="runtime", rich_help_panel=STACK)
+for question in (publish, decide, cases, case, tasks, events, event, outbox, explain):
+    app.command(rich_help_panel=EVENTS)(question)
+app.add_typer(ledger_app, name="ledger", rich_help_panel=PROCESSES)
+app.add_typer(config_app, name="config", rich_help_panel=PROCESSES)
 app.command(rich_help_panel=PEOPLE)(notices)
 app.command(rich_help_panel=PROCESSES)(serve)
 
@@ -37,7 +46,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         app(args=arguments)
     except SaysoError as error:
-        Console(stderr=True).print(Text.assemble(("error: ", "bold red"), str(error)), soft_wrap=True)
+        say(("error: ", "bold red"), "\n".join(printable(line) for line in str(error).splitlines()))
         sys.exit(error.exit_code)
 
 

@@ -75,7 +75,7 @@ def say(*parts: str | tuple[str, str] | Text) -> None:
 
 
 def printable(text: object) -> str:
-    """The text with control, direction and other invisible characters written out: `\\x1b`, `\\u202e`."""
+    """The text with control, direction and other invisible characters written out, as Python writes them."""
     return "".join(character if character.isprintable() else _escaped(character) for character in str(text))
 
 
@@ -88,7 +88,7 @@ def _escaped(character: str) -> str:
 
 
 def shortened(text: object, width: int) -> str:
-    """A printable text of at most `width` characters; what is cut from its middle shows as …"""
+    """A printable text of at most `width` characters; `…` stands for what is cut from its middle."""
     safe = printable(text)
     if len(safe) <= width:
         return safe
@@ -98,10 +98,8 @@ def shortened(text: object, width: int) -> str:
 
 def argument(text: str, otherwise: str) -> str:
     """`text` as a person can type it in a shell, or `otherwise` where that is not possible."""
-    if not text.isprintable() or len(text) > 80:
-        text = otherwise
-    quoted = shlex.quote(text)
-    return f"-- {quoted}" if text.startswith("-") else quoted
+    typeable = text.isprintable() and len(text) <= 80 and not text.startswith("-")
+    return shlex.quote(text if typeable else otherwise)
 
 
 def styled(state: str) -> Text:
@@ -159,4 +157,4 @@ def ago(at: datetime, now: datetime | None = None) -> str:
 
 def when(at: datetime | None) -> str:
     """Absolute and relative: `2026-11-21 06:22:58 (12 s ago)`."""
-    return f"{clock(at)} ({ago(at)})" if at is not None else "–"
+    return f"{clock(at)} ({ago(at)})" if at is not None else "-"

@@ -1,0 +1,41 @@
+"""`sayso decide`: one decision about one case, published to the topic like everybody else's."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from sayso.cli.output import Json
+
+Workflow = Annotated[str | None, typer.Option("--workflow", metavar="NAME", help="Which workflow's case, if several have this key.")]
+CaseReference = Annotated[str, typer.Argument(metavar="KEY", help="The case's business key (PO-1001), or its instance id.")]
+
+
+class Answer(StrEnum):
+    """What can be decided."""
+
+    APPROVE = "approve"
+    REJECT = "reject"
+
+
+def decide(
+    key: CaseReference,
+    answer: Annotated[Answer, typer.Argument(help="approve or reject.")],
+    user: Annotated[str, typer.Option("--as", metavar="USER", help="Who decides.")],
+    comment: Annotated[str | None, typer.Option("--comment", metavar="TEXT", help="Why; kept with the decision.")] = None,
+    workflow: Workflow = None,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not wait for what becomes of it.")] = False,
+    timeout_seconds: Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=0, help="How long to wait.")] = 10.0,
+    as_json: Json = False,
+) -> None:
+    """Approve or reject a case, and say what became of the decision.
+
+    Exit code: 0 used, or held for a case that has not come yet; 4 refused or late, with the reason; 5 no answer within the time.
+    A decision for a case that does not exist yet needs --workflow.
+    """
+    from sayso.cli.deciding import Decision, decide_case  # noqa: PLC0415 - CEL, gRPC and database drivers take a moment to load
+
+    decision = Decision(key, answer is Answer.APPROVE, user, comment, workflow)
+    raise typer.Exit(decide_case(decision, wait_seconds=0.0 if no_wait else timeout_seconds, as_json=as_json))

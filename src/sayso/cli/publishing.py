@@ -1,0 +1,114 @@
+"""Publishing events of a file: read, complete, check, find the topic, publish.
+
+Invariant: all events of a file are understood before the first one is published.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sayso.cli.event_files import completed, read_input, split_events
+from sayso.cli.output import argument, out, print_json, printable, say
+from sayso.config_file import did_you_mean
+from sayso.contracts.cloudevent import IncomingEvent, parse_event
+from sayso.correlation.bindings import Bindings
+from sayso.correlation.correlate import correlate
+from sayso.correlation.verdict import Rejected, Resume, Start, Unmatched, Verdict
+from sayso.errors import ConfigurationError, MalformedError, TransientError
+from sayso.publisher import Message, Publisher
+from sayso.stack_address import find_stack
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """An event on its way: its topic, its bytes, and what the bindings make of it."""
+
+    topic: str
+    event: IncomingEvent
+    body: bytes
+    verdict: Verdict
+
+    @property
+    def key(self) -> str:
+        """The business key: on Kafka it chooses the partition."""
+        return self.verdict.key if isinstance(self.verdict, Start | Resume) else self.event.id
+
+
+def publish_file(file: str, topic: str | None, given: Mapping[str, str], *, fill: bool, as_json: bool) -> None:
+    """Publish the file's events and say how to follow them."""
+    stack = find_stack()
+    events = prepared(file, topic, given, stack.bindings(), fill=fill)
+    publisher = stack.publisher()
+    try:
+        publish_events(publisher, events)
+    finally:
+        publisher.close()
+    if as_json:
+        print_json(
+            [
+                {"id": each.event.id, "source": each.event.source, "type": each.event.type, "topic": each.topic, "key": each.key}
+                for each in events
+            ]
+        )
+        return
+    for each in events:
+        out().print(f"published {printable(each.event.id)} on {printable(each.topic)}", markup=False)
+        _warn(each)
+    followed = events[0].event
+    say(f"what became of it: sayso event {argument(followed.id, '#NUMBER')}")
+
+
+def prepared(file: str, topic: str | None, given: Mapping[str, str], bindings: Bindings, *, fill: bool) -> list[Outgoing]:
+    """Every event of the file, completed and checked; the first one that is wrong is an error with its number."""
+    texts = split_events(read_input(file), file)
+    if "id" in given and len(texts) > 1:
+        raise ConfigurationError(f"--id is for one event, {file} has {len(texts)}")
+    name = "stdin" if file == "-" else file
+    return [
+        _prepared(text, f"{name}, event {number}" if len(texts) > 1 else name, topic, given, bindings, fill=fill)
+        for number, text in enumerate(texts, start=1)
+    ]
+
+
+def _prepared(text: str, name: str, topic: str | None, given: Mapping[str, str], bindings: Bindings, *, fill: bool) -> Outgoing:
+    body = completed(text, name, given, fill=fill).encode()
+    try:
+        event = parse_event(body)
+    except MalformedError as error:
+        raise MalformedError(f"{name}: {error}") from error
+    chosen = topic if topic is not None else topic_of(bindings, event.type)
+    return Outgoing(chosen, event, body, correlate(bindings, chosen, body))
+
+
+def topic_of(bindings: Bindings, event_type: str) -> str:
+    """The one topic on which the bindings expect this type; `ConfigurationError` when there is none, or more than one."""
+    topics = sorted({rule.topic for rule in bindings.rules if rule.type == event_type})
+    if len(topics) == 1:
+        return topics[0]
+    if topics:
+        raise ConfigurationError(f'"{event_type}" comes on several topics: choose one with --topic {"|".join(topics)}')
+    near = did_you_mean(event_type, {rule.type for rule in bindings.rules})
+    raise ConfigurationError(f'no binding takes "{event_type}"{near} (or name the topic with --topic)')
+
+
+def publish_events(publisher: Publisher, events: Sequence[Outgoing]) -> None:
+    """Publish them, in order for each topic; `TransientError` names those that the broker did not take."""
+    by_topic: dict[str, list[Outgoing]] = defaultdict(list)
+    for each in events:
+        by_topic[each.topic].append(each)
+    for topic, batch in by_topic.items():
+        messages = [Message(number, each.key, each.body) for number, each in enumerate(batch)]
+        failed = publisher.publish(topic, messages)
+        if failed:
+            ids = ", ".join(batch[number].event.id for number in sorted(failed)[:5])
+            why = next(iter(failed.values()))
+            raise TransientError(f"{len(failed)} of {len(batch)} events were not published on {topic} ({ids}): {why}")
+
+
+def _warn(each: Outgoing) -> None:
+    """What is published without hope is worth a word; it is still what was asked for."""
+    if isinstance(each.verdict, Rejected | Unmatched):
+        word = "rejected" if isinstance(each.verdict, Rejected) else "unmatched"
+        say((f"note: it will be {word}: ", "yellow"), printable(each.verdict.reason))

@@ -1,0 +1,155 @@
+"""The outlook of an event: what would become of it if it came now. Reads what `sayso.ledger.routing` would read, and writes nothing.
+
+In: topic, original bytes, correlation's verdict. Out: the state that the event would take, and why. It is only true for this moment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import and_, func, select
+
+from sayso.contracts.workflow_io import Plan, RaisedEvent
+from sayso.correlation.verdict import Record, Rejected, Resume, Start, Unmatched, Verdict
+from sayso.gate import Refused, Stage, decide
+from sayso.ledger.database import Transaction
+from sayso.ledger.outbox import moment
+from sayso.ledger.queries.cases import find_cases
+from sayso.ledger.queries.views import CaseView
+from sayso.ledger.schema import events
+from sayso.ledger.states import RESENT, EventState
+from sayso.policy import POLICIES, in_words
+from sayso.settings import Settings
+
+SIGHTING = "sighting"
+"""Not a state: a repetition is counted on the event that it repeats."""
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What would happen: a state of an event, or `sighting`; `other` is the number of the event that it repeats or contradicts."""
+
+    state: str
+    reason: str
+    case: str | None = None
+    other: int | None = None
+
+
+def outlook(tx: Transaction, topic: str, original: bytes, verdict: Verdict, settings: Settings) -> Outlook:
+    """Look at the ledger as routing would."""
+    known = _same_bytes(tx, topic, original) or _same_identity(tx, verdict)
+    if known is not None and not known.resent:
+        return known.outlook
+    found = outlook_without_ledger(verdict, settings)
+    if isinstance(verdict, Start):
+        found = _of_start(tx, verdict, found)
+    elif isinstance(verdict, Resume):
+        found = _of_resume(tx, verdict, found)
+    if known is not None:
+        return Outlook(
+            found.state,
+            f"seen before as event {known.outlook.other}, looked at again: {found.reason}",
+            found.case,
+            known.outlook.other,
+        )
+    return found
+
+
+def outlook_without_ledger(verdict: Verdict, settings: Settings) -> Outlook:
+    """The same for an empty ledger."""
+    if isinstance(verdict, Rejected):
+        return Outlook(EventState.REJECTED, verdict.reason)
+    if isinstance(verdict, Unmatched):
+        return Outlook(EventState.UNMATCHED, verdict.reason)
+    if isinstance(verdict, Record):
+        return Outlook(EventState.RECORDED, "only kept, nothing else happens")
+    if isinstance(verdict, Start):
+        return Outlook(EventState.STARTED, f"opens a case of {verdict.workflow}; {_first_wait(verdict, settings)}")
+    hold = verdict.hold or settings.early_hold
+    return Outlook(EventState.HELD, f"no such case yet: held for {in_words(hold.total_seconds())}, then used when its case comes")
+
+
+@dataclass(frozen=True)
+class _Known:
+    outlook: Outlook
+    resent: bool
+
+
+def _same_bytes(tx: Transaction, topic: str, original: bytes) -> _Known | None:
+    digest = hashlib.sha256(original).hexdigest()
+    row = tx.one(select(events.c.seq, events.c.state).where(events.c.topic == topic, events.c.digest == digest))
+    return _sighting(row) if row is not None else None
+
+
+def _same_identity(tx: Transaction, verdict: Verdict) -> _Known | None:
+    if isinstance(verdict, Rejected):
+        return None  # what is malformed claims no identity
+    query = select(events.c.seq, events.c.state, events.c.content_digest).where(events.c.identity == verdict.event.identity)
+    row = tx.one(query)
+    if row is None:
+        return None
+    if row.content_digest != verdict.event.content_digest:
+        reason = f"event {row.seq} has the same source and id, but says something else"
+        return _Known(Outlook(EventState.CONFLICT, reason, other=row.seq), resent=False)
+    return _sighting(row)
+
+
+def _sighting(row: Any) -> _Known:
+    reason = f"the same as event {row.seq}, which is {row.state}: counted as one more sighting of it, nothing else happens"
+    return _Known(Outlook(SIGHTING, reason, other=row.seq), resent=row.state in RESENT)
+
+
+def _of_start(tx: Transaction, verdict: Start, opening: Outlook) -> Outlook:
+    case = _latest(tx, verdict)
+    if case is not None:
+        how = f"has ended ({case.outcome})" if case.phase == "closed" else "is open"
+        return Outlook(EventState.REFUSED, f"the case for key {verdict.key!r} {how}: {case.instance_id}", case.instance_id)
+    waiting = and_(events.c.workflow == verdict.workflow, events.c.key == verdict.key, events.c.state == EventState.HELD.value)
+    row = tx.one(select(func.count()).select_from(events).where(waiting))
+    held = int(row[0]) if row is not None else 0
+    also = f"; {held} held event{'s' if held > 1 else ''} would be delivered to it" if held else ""
+    return Outlook(opening.state, opening.reason + also)
+
+
+def _of_resume(tx: Transaction, verdict: Resume, early: Outlook) -> Outlook:
+    case = _latest(tx, verdict)
+    if case is None:
+        return early
+    if case.phase == "closed":
+        return Outlook(EventState.LATE, f"{case.instance_id} has ended ({case.outcome})", case.instance_id)
+    refusal = _refusal(tx, verdict, case)
+    if refusal is not None:
+        return Outlook(EventState.REFUSED, f"{case.instance_id} would refuse it: {refusal}", case.instance_id)
+    stage = case.stage or case.phase
+    until = f" until {case.waits_until.astimezone():%Y-%m-%d %H:%M:%S}" if case.waits_until else ""
+    return Outlook(EventState.DELIVERING, f"wakes {case.instance_id} as {verdict.event_name}; it {stage}{until}", case.instance_id)
+
+
+def _refusal(tx: Transaction, verdict: Resume, case: CaseView) -> str | None:
+    """What the decision gate would say; only a waiting decision can be foretold."""
+    if verdict.event_name != "approval_received" or case.stage != "waits for approval":
+        return None
+    plan = Plan.model_validate(case.plan)
+    deadline = case.opened_at + timedelta(seconds=plan.approval_timeout_seconds)
+    stage = Stage(case.workflow, case.request.get("requester"), deadline, plan.accept_raw_raise)
+    raised = RaisedEvent(
+        seq=0, identity=verdict.event.identity, name=verdict.event_name, received_at=moment(tx.now_ms), data=verdict.payload
+    )
+    answer = decide(stage, raised)
+    return answer.reason if isinstance(answer, Refused) else None
+
+
+def _latest(tx: Transaction, verdict: Start | Resume) -> CaseView | None:
+    found = [case for case in find_cases(tx, verdict.key, verdict.workflow) if case.key == verdict.key]
+    return found[0] if found else None
+
+
+def _first_wait(verdict: Start, settings: Settings) -> str:
+    policy = POLICIES[verdict.workflow]
+    plan = policy.plan(settings)
+    if policy.automatic(plan, verdict.request):
+        return "it is approved by itself"
+    return f"{plan.approver_group} are asked to decide within {in_words(plan.approval_timeout_seconds)}"
