@@ -190,7 +190,7 @@ def _refuse_slips(rule: BindingRule, file: ConfigFile, at: Location) -> None:
         ("topic", rule.topic, shipped_topics, TOPIC_SLIP_RATIO),
         ("type", rule.type, shipped_types, TYPE_SLIP_RATIO),
     ):
-        near = difflib.get_close_matches(word, shipped, n=1, cutoff=cutoff)
+        near = difflib.get_close_matches(word.lower(), shipped, n=1, cutoff=cutoff)
         if word not in shipped and near:
             raise file.error((*at, field), f'{field} "{word}" is not known; did you mean "{near[0]}"?')
     sent_by_us = {kind.topic for kind in EVENT_TYPES.values() if kind.direction == "out"}

@@ -20,6 +20,11 @@ from sayso.correlation.verdict import Record, Rejected, Resume, Start, Unmatched
 from sayso.errors import MalformedError
 
 
+EVENT_BYTES_MAX = 64 * 1024
+"""What CloudEvents promises that everybody on the way passes on. All that a case sees is kept in its engine history, which stalls
+at 4 MiB."""
+
+
 def correlate(bindings: Bindings, topic: str, original: bytes) -> Verdict:
     """Say what this message is to us; never raises for what a sender sent."""
     event: IncomingEvent | None = None
@@ -30,6 +35,11 @@ def correlate(bindings: Bindings, topic: str, original: bytes) -> Verdict:
         if len(matching) != 1:
             return Unmatched(_why_unmatched(bindings, topic, event, matching), event)
         binding = matching[0]
+        if binding.action is not Action.RECORD and len(original) > EVENT_BYTES_MAX:
+            raise MalformedError(
+                f"the event has {len(original)} bytes; at most {EVENT_BYTES_MAX} can start or wake a case: "
+                "send what is large by reference"
+            )
         return _apply(binding, event)
     except MalformedError as error:
         return Rejected(str(error), event, binding.name if binding else None)

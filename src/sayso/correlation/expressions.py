@@ -24,6 +24,8 @@ class Expression:
 
     def __init__(self, text: str) -> None:
         self.text = text
+        if not text.strip():
+            raise ValueError("the expression is empty")
         try:
             self._compiled = _ENVIRONMENT.compile(text)
         except RuntimeError as error:

@@ -1,0 +1,257 @@
+"""bindings.yaml: what it may say, and how every mistake in it is named with file, line and the nearest valid word."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from types import MappingProxyType
+
+import pytest
+from example_files import shipped_bindings
+
+from sayso.contracts.catalog import EVENT_TYPES, WORKFLOWS, WorkflowContract
+from sayso.correlation import bindings as bindings_module
+from sayso.correlation.bindings import Action, Bindings, load_bindings
+from sayso.errors import ConfigurationError
+
+RULE = """\
+  - name: order
+    topic: purchases
+    type: com.acme.purchase.requested.v1
+    key: event.data.order_id
+    start: purchase_order_workflow
+"""
+START = "    start: purchase_order_workflow"
+PAID = """\
+  - name: paid
+    topic: payments
+    type: com.acme.payment.captured.v1
+    key: event.data.order_id
+    resume: purchase_order_workflow.payment_received
+"""
+
+Load = Callable[[str], Bindings]
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Load:
+    """Load these rules; the first rule begins in line 2."""
+
+    def _load(rules: str) -> Bindings:
+        file = tmp_path / "bindings.yaml"
+        file.write_text("bindings:\n" + rules, encoding="utf-8")
+        return load_bindings(file)
+
+    return _load
+
+
+def complaint(load: Load, rules: str) -> str:
+    """`LINE: message` of the error."""
+    with pytest.raises(ConfigurationError) as caught:
+        load(rules)
+    return str(caught.value).partition("bindings.yaml:")[2]
+
+
+def test_the_shipped_file_is_valid_and_covers_every_inbound_type() -> None:
+    rules = shipped_bindings().rules
+    assert {rule.type for rule in rules} >= {name for name, kind in EVENT_TYPES.items() if kind.direction == "in"}
+    for rule in rules:
+        if rule.type in EVENT_TYPES:
+            assert rule.topic == EVENT_TYPES[rule.type].topic, rule.name
+
+
+def test_the_shipped_file_starts_and_wakes_every_workflow() -> None:
+    rules = shipped_bindings().rules
+    assert {rule.workflow for rule in rules if rule.action is Action.START} == set(WORKFLOWS)
+    woken = {(rule.workflow, rule.event_name) for rule in rules if rule.action is Action.RESUME}
+    assert woken == {(name, event) for name, contract in WORKFLOWS.items() for event in contract.events}
+
+
+def test_subscriptions_are_the_topics_in_the_order_of_the_file() -> None:
+    assert shipped_bindings().topics == ("purchases", "requests", "tasks", "approvals", "payments")
+
+
+def test_each_action_says_what_it_does(load: Load) -> None:
+    rules = load(
+        RULE
+        + PAID.replace("captured.v1", "captured.v1\n    early: hold PT1H")
+        + """\
+  - {name: back, topic: purchases, type: com.acme.purchase.withdrawn.v1, key: event.data.order_id, withdraw: purchase_order_workflow}
+  - {name: kept, topic: payments, type: com.acme.payment.authorized.v1, record: true}
+"""
+    ).rules
+    assert [rule.does for rule in rules] == [
+        "start purchase_order_workflow",
+        "resume purchase_order_workflow.payment_received",
+        "resume purchase_order_workflow.withdraw_requested",
+        "record",
+    ]
+    assert [rule.early_hold for rule in rules] == [None, timedelta(hours=1), None, None]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("purchases", "own-topic"),
+        ("com.acme.purchase.requested.v1", "org.example.thing.v3"),
+        ("com.acme.purchase.requested.v1", "com.acme.purchase.requested.v2"),
+    ],
+)
+def test_own_topics_and_types_are_welcome(load: Load, old: str, new: str) -> None:
+    rule = load(RULE.replace(old, new)).rules[0]
+    assert new in (rule.topic, rule.type)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("purchases", "purchses", '3: topic "purchses" is not known; did you mean "purchases"?'),
+        ("purchases", "purchase", '3: topic "purchase" is not known; did you mean "purchases"?'),
+        ("purchases", "Purchases", '3: topic "Purchases" is not known; did you mean "purchases"?'),
+        ("purchases", '""', "3: bindings.0.topic: String should have at least 1 character"),
+        ("purchases", "outcomes", '3: "outcomes" carries what Sayso itself publishes; reading it would be a loop'),
+        ("purchases", "deadletters", '3: "deadletters" carries what Sayso itself publishes; reading it would be a loop'),
+        ("requested.v1", "requestd.v1", '4: type "com.acme.purchase.requestd.v1" is not known; did you mean "com.acme.purchase.reque'),
+        ("topic:", "topc:", '3: unknown field "topc"; did you mean "topic"?'),
+        ("topic:", "colour:", '3: unknown field "colour"; valid: bindings, early, input, key, name,'),
+        ("    topic: purchases\n", "", "2: bindings.0.topic: Field required"),
+        ("order\n", "Order One\n", "2: bindings.0.name: String should match pattern"),
+        ("order\n", "5\n", "2: bindings.0.name: Input should be a valid string"),
+        ("    key: event.data.order_id\n", "", '2: binding "order": `key` is missing (CEL, for example event.data.order_id)'),
+        ("event.data.order_id", "event.data.", "5: `event.data.`: 1:12: Syntax error"),
+        ("event.data.order_id", "evnt.data.order_id", "5: `evnt.data.order_id`: 1:10: undeclared reference"),
+        ("event.data.order_id", "event.data.a == 'b'", "5: `event.data.a == 'b'` is not a key: it must be text or a whole number"),
+        ("event.data.order_id", "'[event.data.a]'", "5: `[event.data.a]` is not a key: it must be text or a whole number"),
+        ("event.data.order_id", "'1.5'", "5: `1.5` is not a key: it must be text or a whole number"),
+        (
+            ": purchase_order_workflow",
+            ": purchase_oder_workflow",
+            '6: no workflow "purchase_oder_workflow"; did you mean "purchase_order',
+        ),
+        (": purchase_order_workflow", ": pay", '6: no workflow "pay"; valid: approval_workflow, purchase_order_workflow, task_appr'),
+        (
+            ": purchase_order_workflow",
+            ": purchase_order_workflow.x",
+            '6: `start` takes a workflow alone: write "purchase_order_workflow"',
+        ),
+        (START, "    record: false", '2: binding "order" has none; it needs exactly one of start, resume, withdraw, record'),
+        (
+            "    start",
+            "    record: true\n    start",
+            '2: binding "order" has start and record; it needs exactly one of start, resume,',
+        ),
+        ("    start", "    early: hold PT1H\n    start", '6: binding "order": `early` has no effect on `start`; remove it'),
+        (START, "    record: true", '5: binding "order": `key` has no effect on `record`; remove it'),
+        ("order\n", "order\n    when: event.data.cost + 1\n", "3: `event.data.cost + 1` is not a condition: it must be true or false"),
+        ("order\n", "order\n    when: \"'yes'\"\n", "3: `'yes'` is not a condition: it must be true or false"),
+        ("order\n", "order\n    when: event.data.x ==\n", "3: `event.data.x ==`: 1:16: Syntax error"),
+        ("order\n", "order\n    topic: tasks\n", '4: "topic" stands at line 3 already'),
+        (
+            "    start",
+            "    input: {order: event.id}\n    start",
+            '6: purchase_order_workflow has no input "order"; did you mean "order_id"?',
+        ),
+        ("    start", "    input: {order_id: event.id}\n    start", "6: purchase_order_workflow also needs cost, product, quantity"),
+        ("    start", "    input:\n      order_id: event.id\n      cost: event.\n    start", "8: `event.`: 1:7: Syntax error"),
+    ],
+)
+def test_a_mistake_is_named_with_its_line(load: Load, old: str, new: str, expected: str) -> None:
+    assert old in RULE
+    assert complaint(load, RULE.replace(old, new)).startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (".payment_received", "", "6: `resume` also needs the event's name: purchase_order_workflow.approval_received, purchase"),
+        (
+            "payment_received",
+            "payment_recieved",
+            'purchase_order_workflow does not wait for "payment_recieved"; did you mean "payment_received"?',
+        ),
+        ("payment_received", "Payment_Received", 'does not wait for "Payment_Received"; did you mean "payment_received"?'),
+        ("payment_received", "lunch", 'does not wait for "lunch"; valid: approval_received, payment_failed, payment_received'),
+        ("purchase_order_workflow", "approval_workflow", 'approval_workflow does not wait for "payment_received"'),
+        (
+            "resume: purchase_order_workflow.payment_received",
+            "withdraw: approval_workflow",
+            "requests of approval_workflow cannot be withdrawn",
+        ),
+        (
+            "resume: purchase_order_workflow.payment_received",
+            "withdraw: purchase_order_workflow.x",
+            "`withdraw` takes a workflow alone",
+        ),
+        (
+            "    resume",
+            "    input: {order_id: event.id}\n    resume",
+            '6: binding "paid": `input` has no effect on `resume`; remove it',
+        ),
+        ("    resume", "    early: hold 1h\n    resume", '6: "hold 1h" is not understood; write for example `hold PT1H`'),
+        ("    resume", "    early: PT1H\n    resume", '"PT1H" is not understood; write for example `hold PT1H`'),
+        ("    resume", "    early: hold -PT1H\n    resume", '"hold -PT1H" is not understood'),
+        ("    resume", "    early: hold PT0S\n    resume", '"hold PT0S" is not understood'),
+        ("    resume", "    early: drop PT1H\n    resume", '"drop PT1H" is not understood'),
+    ],
+)
+def test_a_mistake_in_what_wakes_a_case_is_named(load: Load, old: str, new: str, expected: str) -> None:
+    assert old in PAID
+    assert expected in complaint(load, PAID.replace(old, new))
+
+
+def test_two_bindings_of_one_name_are_refused(load: Load) -> None:
+    assert complaint(load, RULE + PAID.replace("name: paid", "name: order")) == '7: the name "order" is taken by the binding at line 2'
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [(None, None), (None, "event.data.a == 1"), ("event.data.a == 1", None), ("event.data.a == 1", "event.data.a == 1")],
+)
+def test_two_bindings_that_take_the_same_event_are_refused(load: Load, one: str | None, two: str | None) -> None:
+    def rule(name: str, when: str | None) -> str:
+        return RULE.replace("order\n", f"{name}\n" + (f"    when: {when}\n" if when else ""), 1)
+
+    words = complaint(load, rule("one", one) + rule("two", two))
+    assert 'bindings "one" and "two" both take com.acme.purchase.requested.v1 on purchases' in words
+    assert "give each a `when`" in words
+
+
+def test_the_same_type_on_two_topics_is_no_overlap(load: Load) -> None:
+    assert len(load(RULE + RULE.replace("order\n", "other\n", 1).replace("purchases", "shop-orders")).rules) == 2
+
+
+def test_event_names_that_differ_only_by_case_are_refused(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shipped workflows have none; a workflow added later may."""
+    contract = WORKFLOWS["purchase_order_workflow"]
+    events = {**contract.events, "Payment_Received": contract.events["payment_received"]}
+    changed = MappingProxyType(
+        {**WORKFLOWS, "purchase_order_workflow": WorkflowContract(contract.request, events, key_field=contract.key_field)}
+    )
+    monkeypatch.setattr(bindings_module, "WORKFLOWS", changed)
+    other = PAID.replace("paid", "other").replace("captured", "settled").replace("payment_received", "Payment_Received")
+    assert "differ only by case; Dapr ignores case" in complaint(load, PAID + other)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "bindings.yaml:1: bindings: Field required"),
+        ("bindings: []", "bindings.yaml:1: bindings: List should have at least 1 item"),
+        ("bindings:\n  - 5", "bindings.yaml:2: bindings.0: Input should be a valid dictionary"),
+        ("- a", "bindings.yaml:1: Input should be a valid dictionary"),
+        ("rules: 1", 'bindings.yaml:1: unknown field "rules"; valid: bindings'),
+        ("bindings: [", "bindings.yaml:1: not valid YAML"),
+    ],
+)
+def test_a_broken_file_is_named(tmp_path: Path, text: str, words: str) -> None:
+    file = tmp_path / "bindings.yaml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigurationError) as caught:
+        load_bindings(file)
+    assert words in str(caught.value)
+
+
+def test_a_missing_file_says_where_it_was_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"bindings\.yaml: cannot be read \(No such file or directory\); is SAYSO_CONFIG_DIR"):
+        load_bindings(tmp_path / "bindings.yaml")
