@@ -19,7 +19,6 @@ from sayso.correlation.expressions import key_of, view_of
 from sayso.correlation.verdict import Record, Rejected, Resume, Start, Unmatched, Verdict
 from sayso.errors import MalformedError
 
-
 EVENT_BYTES_MAX = 64 * 1024
 """What CloudEvents promises that everybody on the way passes on. All that a case sees is kept in its engine history, which stalls
 at 4 MiB."""
@@ -35,14 +34,18 @@ def correlate(bindings: Bindings, topic: str, original: bytes) -> Verdict:
         if len(matching) != 1:
             return Unmatched(_why_unmatched(bindings, topic, event, matching), event)
         binding = matching[0]
-        if binding.action is not Action.RECORD and len(original) > EVENT_BYTES_MAX:
-            raise MalformedError(
-                f"the event has {len(original)} bytes; at most {EVENT_BYTES_MAX} can start or wake a case: "
-                "send what is large by reference"
-            )
+        _check_size(binding, original)
         return _apply(binding, event)
     except MalformedError as error:
         return Rejected(str(error), event, binding.name if binding else None)
+
+
+def _check_size(binding: Binding, original: bytes) -> None:
+    if binding.action is not Action.RECORD and len(original) > EVENT_BYTES_MAX:
+        raise MalformedError(
+            f"the event has {len(original)} bytes; at most {EVENT_BYTES_MAX} can start or wake a case: "
+            "send what is large by reference"
+        )
 
 
 def _apply(binding: Binding, event: IncomingEvent) -> Verdict:
