@@ -21,8 +21,9 @@ from sayso.ledger.schema import notices, outbox
 from sayso.ledger.statements import lease, upsert
 
 SOURCE = "/sayso"
-ORIGINAL_BYTES_MAX = 1024 * 1024
-"""A dead letter carries the original up to this size: a larger one would not pass the sidecar. The ledger has it in any case."""
+ORIGINAL_BYTES_MAX = 512 * 1024
+"""A dead letter carries the original up to this size: in base64 a larger one would not pass a broker that takes 1 MB, as Kafka does
+unless told otherwise. The ledger has it in any case."""
 
 
 def moment(at_ms: int) -> datetime:
