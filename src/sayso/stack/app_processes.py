@@ -5,6 +5,7 @@ In: dapr.yaml's apps, services.yaml. Out: their processes, with everything in th
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -55,7 +56,8 @@ def local_services(project: Path, config_dir: Path, data: Path, ports: Ports) ->
 
 def no_proxy() -> dict[str, str]:
     """Variables without which gRPC and others would send calls to 127.0.0.1 through the proxy that HTTP_PROXY names."""
-    return {"NO_PROXY": LOOPBACK, "no_proxy": LOOPBACK, "no_grpc_proxy": LOOPBACK}
+    names = ("NO_PROXY", "no_proxy", "no_grpc_proxy")
+    return {name: ",".join(filter(None, (os.environ.get(name), LOOPBACK))) for name in names}
 
 
 def _probe(name: str, at: SidecarPorts) -> Probe:

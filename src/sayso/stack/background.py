@@ -29,6 +29,9 @@ POLL_SECONDS = 0.05
 STOP_SECONDS = 60.0
 LOG_NAME = "supervisor.out"
 
+_started: dict[int, subprocess.Popen[bytes]] = {}
+"""Supervisors that this process started: it must collect their exit codes."""
+
 
 class Order(BaseModel):
     """What the supervisor is told on its command line."""
@@ -46,6 +49,7 @@ def start(options: UpOptions, tools: Tools, show: Shown, *, dies_with_us: bool =
     if leftovers.supervisor_of(before) is not None:
         raise already_running(options.state_dir)
     child = _spawn(Order(options=options, tools=tools), dies_with_us=dies_with_us)
+    _started[child.pid] = child
     try:
         return _wait_ready(options, child, show)
     except KeyboardInterrupt:
@@ -65,7 +69,8 @@ def stop(state: StackState, show: Shown, timeout_seconds: float = STOP_SECONDS) 
             time.sleep(POLL_SECONDS)
         if leftovers.supervisor_of(state) is not None:
             supervisor.kill()
-            supervisor.wait()
+    if child := _started.pop(state.supervisor_pid, None):
+        child.wait(timeout_seconds)
     last = StackState.load(state.state_dir) or state
     leftovers.reap(last)
     last.status = StackStatus.STOPPED

@@ -5,6 +5,8 @@ In: the log folder. Out: lines, each with the name of its process in front. Inva
 
 from __future__ import annotations
 
+import os
+import shutil
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -26,9 +28,8 @@ def cut_long(logs: Path) -> None:
     """Start a log anew that has grown too long. Its process writes in append mode, so it goes on at the new end."""
     for log in logs.glob("*.log"):
         if log.stat().st_size > SIZE_MAX_BYTES:
-            log.with_name(log.name + ".1").write_bytes(log.read_bytes())
-            with log.open("r+b") as file:
-                file.truncate()
+            shutil.copyfile(log, log.with_name(log.name + ".1"))
+            os.truncate(log, 0)
 
 
 def tail(log: Path, lines: int) -> list[str]:

@@ -20,11 +20,14 @@ PROBE_SECONDS = 2.0
 async def answer_of(probe: Probe) -> str:
     """What the probe says; an error is an answer too."""
     try:
-        return await asyncio.wait_for(probe(), PROBE_SECONDS)
+        async with asyncio.timeout(PROBE_SECONDS):  # not wait_for, which may swallow a cancellation
+            return await probe()
     except TimeoutError:
         return "does not answer"
-    except (OSError, httpx2.HTTPError) as error:
-        return f"not listening yet ({type(error).__name__})"
+    except (OSError, httpx2.TransportError):
+        return "does not listen yet"
+    except Exception as error:  # noqa: BLE001 - a half-started server may answer anything; a person must see it
+        return f"{type(error).__name__}: {error}"
 
 
 def listens(port: int) -> Probe:

@@ -91,7 +91,8 @@ async def stop(child: asyncio.subprocess.Process, spec: ProcessSpec) -> None:
     """Ask, wait for the spec's deadline, then kill; the whole group, for children of children."""
     signal_group(child.pid, spec.stop_signal)
     try:
-        await asyncio.wait_for(child.wait(), spec.stop_seconds)
+        async with asyncio.timeout(spec.stop_seconds):
+            await child.wait()
     except TimeoutError:
         signal_group(child.pid, signal.SIGKILL)
         await child.wait()

@@ -79,6 +79,7 @@ class KeptProcess:
             code = await child.wait()
         finally:
             probing.cancel()
+            await asyncio.gather(probing, return_exceptions=True)  # its last word must not come after ours
         self.ready.clear()
         return await self._after_crash(code)
 

@@ -135,7 +135,8 @@ class _Run:
     async def _keep_house(self) -> None:
         while not self._stopping.is_set():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), HOUSEKEEPING_SECONDS)
+                async with asyncio.timeout(HOUSEKEEPING_SECONDS):
+                    await self._stopping.wait()
             logs.cut_long(self._options.logs)
 
     def _asked_to_stop(self) -> None:

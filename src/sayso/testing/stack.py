@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Self
 
 import psutil
 
@@ -28,6 +28,8 @@ PROJECT = Path(__file__).parents[3]
 
 POLL_SECONDS = 0.05
 READY_SECONDS = 90.0
+KILL_SECONDS = 30.0
+PAUSES = (signal.SIGSTOP, signal.SIGCONT)
 
 
 class StackHandle:
@@ -35,6 +37,11 @@ class StackHandle:
 
     def __init__(self, options: UpOptions) -> None:
         self.options = options
+
+    @classmethod
+    def of(cls, state: StackState) -> Self:
+        """A handle on a stack that was started in another way."""
+        return cls(UpOptions(project=state.project, state_dir=state.state_dir, broker=state.broker, ledger=state.ledger))
 
     @property
     def state(self) -> StackState:
@@ -60,12 +67,12 @@ class StackHandle:
         return self.process(name).log.read_text(encoding="utf-8", errors="replace")
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> int:
-        """Signal one process, and see the supervisor start it again: the pid that it had."""
-        process = self.process(name)
-        pid = process.pid
-        assert pid is not None, f"{name} does not run"
-        os.kill(pid, number)
-        return pid
+        """Signal one process, and wait until it has ended; the supervisor starts it again. Returns the pid that it had."""
+        process = self.processes()[name]
+        process.send_signal(number)
+        if number not in PAUSES:
+            process.wait(KILL_SECONDS)
+        return process.pid
 
     def wait_ready(self, timeout_seconds: float = READY_SECONDS) -> None:
         """Wait until every process runs and truly answers, now, whatever was written earlier."""
