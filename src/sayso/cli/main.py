@@ -8,6 +8,7 @@ import typer
 
 from sayso.cli.case_commands import case, cases, tasks
 from sayso.cli.decide_commands import decide
+from sayso.cli.demo_commands import demo
 from sayso.cli.event_commands import event, events, outbox
 from sayso.cli.notices_commands import notices
 from sayso.cli.output import printable, say
@@ -28,7 +29,7 @@ PROCESSES = "Processes"
 for command in (up, down, status, logs, doctor):
     app.command(rich_help_panel=STACK)(command)
 app.add_typer(runtime_app, name="runtime", rich_help_panel=STACK)
-for question in (publish, decide, cases, case, tasks, events, event, outbox, explain):
+for question in (demo, publish, decide, cases, case, tasks, events, event, outbox, explain):
     app.command(rich_help_panel=EVENTS)(question)
 app.add_typer(ledger_app, name="ledger", rich_help_panel=PROCESSES)
 app.add_typer(config_app, name="config", rich_help_panel=PROCESSES)
