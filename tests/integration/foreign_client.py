@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 import valkey
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
+from valkey.backoff import ConstantBackoff
+from valkey.retry import Retry
 
 from sayso.stack.state import StackState
 
@@ -22,7 +24,7 @@ class ForeignClient(Protocol):
     def send(self, topic: str, body: bytes, key: str = "") -> None:
         """Write one message as other systems do."""
 
-    def send_without_body(self, topic: str) -> None:
+    def send_without_body(self, topic: str, key: str = "") -> None:
         """Write what only this broker allows: an entry without a `data` field, or a record whose value is null."""
 
     def read(self, topic: str) -> list[bytes]:
@@ -37,12 +39,18 @@ class ValkeyClient:
 
     def __init__(self, address: str) -> None:
         host, _, port = address.rpartition(":")
-        self._client: Any = valkey.Valkey(host=host, port=int(port), socket_timeout=ANSWER_SECONDS, retry_on_timeout=True)
+        self._client: Any = valkey.Valkey(
+            host=host,
+            port=int(port),
+            socket_timeout=ANSWER_SECONDS,
+            retry=Retry(ConstantBackoff(0.2), retries=100),  # a sender whose broker is away tries again, with the same event
+            retry_on_error=[valkey.exceptions.ConnectionError, valkey.exceptions.TimeoutError],
+        )
 
     def send(self, topic: str, body: bytes, key: str = "") -> None:
         self._client.xadd(topic, {"data": body})
 
-    def send_without_body(self, topic: str) -> None:
+    def send_without_body(self, topic: str, key: str = "") -> None:
         self._client.xadd(topic, {"note": "there is no field `data`"})
 
     def read(self, topic: str) -> list[bytes]:
@@ -64,8 +72,8 @@ class KafkaClient:
     def send(self, topic: str, body: bytes, key: str = "") -> None:
         self._produce(topic, body, key)
 
-    def send_without_body(self, topic: str) -> None:
-        self._produce(topic, None, "")
+    def send_without_body(self, topic: str, key: str = "") -> None:
+        self._produce(topic, None, key)
 
     def read(self, topic: str) -> list[bytes]:
         if topic not in self._readers:
