@@ -25,7 +25,7 @@ from sayso.stack.logs import follow, tail
 from sayso.stack.plan import UpOptions, install_tools
 from sayso.stack.state import Broker, LedgerKind, ProcessStatus, StackState, StackStatus
 from sayso.stack.up import already_running, end_leftovers, run_stack
-from sayso.stack.view import StackView, process_table
+from sayso.stack.view import StackView, status_table
 
 LOG_COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "bright_red")
 
@@ -167,7 +167,7 @@ def _show_status(console: Console, state_dir: Path, state: StackState | None, su
     console.print(f"{state.status}: {state.broker} and {state.ledger}, data in {state.state_dir}", soft_wrap=True)
     if state.error:
         console.print(Text(state.error, style="red"), soft_wrap=True)
-    console.print(process_table(state))
+    console.print(status_table(state))
     if summary:
         console.print("ledger: " + ", ".join(f"{count} {name}" for name, count in summary.items()), soft_wrap=True)
 

@@ -53,7 +53,7 @@ class StackView:
         for process in state.processes:
             self._note(process)
         if self._live:
-            self._live.update(process_table(state, self._took), refresh=True)
+            self._live.update(starting_table(state, self._took), refresh=True)
             if state.status is not StackStatus.STARTING:
                 self._close_table()
 
@@ -75,23 +75,34 @@ class StackView:
             self._live = None
 
 
-def process_table(state: StackState, took: dict[str, float] | None = None) -> Table:
-    """One row a process."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("process", "status", "address", "pid", "restarts", "" if took is None else "after"):
-        table.add_column(heading, no_wrap=True)
-    table.add_column("", overflow="ellipsis", no_wrap=True)
+def starting_table(state: StackState, took: dict[str, float]) -> Table:
+    """One row a process, with when it was ready or what it waits for."""
+    table = _table("process", "status", "address")
     for process in state.processes:
-        table.add_row(
-            process.name,
-            Text(process.status, style=COLOURS[process.status]),
-            process.address,
-            str(process.pid or ""),
-            str(process.restarts or ""),
-            f"{took[process.name]:.1f} s" if took and process.name in took else "",
-            process.detail,
-        )
+        ready = process.status is ProcessStatus.READY and process.name in took
+        table.add_row(*_beginning(process), f"after {took[process.name]:.1f} s" if ready else process.detail)
     return table
+
+
+def status_table(state: StackState) -> Table:
+    """One row a process, with its pid and how often it was started again."""
+    table = _table("process", "status", "address", "pid", "restarts")
+    for process in state.processes:
+        table.add_row(*_beginning(process), str(process.pid or ""), str(process.restarts), process.detail)
+    return table
+
+
+def _table(*headings: str) -> Table:
+    """These columns as wide as they need, and a last one that gives way on a narrow terminal."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in headings:
+        table.add_column(heading, no_wrap=True)
+    table.add_column("", overflow="ellipsis", no_wrap=True, ratio=1)
+    return table
+
+
+def _beginning(process: ProcessState) -> tuple[str, Text, str]:
+    return process.name, Text(process.status, style=COLOURS[process.status]), process.address
 
 
 def _line(process: ProcessState, took: dict[str, float]) -> str:
