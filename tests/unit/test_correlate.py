@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sayso.correlation.bindings import Bindings, load_bindings
-from sayso.correlation.correlate import correlate
+from sayso.correlation.correlate import EVENT_BYTES_MAX, correlate
 from sayso.correlation.verdict import Record, Rejected, Resume, Start, Unmatched, Verdict
 
 SHIPPED = shipped_bindings()
@@ -201,6 +201,15 @@ def test_an_event_without_a_binding_is_unmatched_and_says_what_is_near(topic: st
     verdict = verdict_on(topic, event_type, {"order_id": "PO-1"})
     assert isinstance(verdict, Unmatched)
     assert words in verdict.reason
+
+
+def test_an_event_too_large_for_a_history_is_rejected_and_a_recorded_one_is_not() -> None:
+    large = "x" * EVENT_BYTES_MAX
+    verdict = order(note=large)
+    assert isinstance(verdict, Rejected)
+    assert f"at most {EVENT_BYTES_MAX} can start or wake a case: send what is large by reference" in verdict.reason
+    assert isinstance(verdict_on("payments", "com.acme.payment.authorized.v1", large), Record)
+    assert isinstance(order(note=large[: EVENT_BYTES_MAX // 2]), Start)
 
 
 # Own bindings.
