@@ -244,7 +244,9 @@ class _GroupCommit:
                 driver.execute("SAVEPOINT work")
                 try:
                     answers.append((work(transaction), None))
-                except Exception as error:  # noqa: BLE001 - belongs to this piece of work alone
+                except Exception as error:  # belongs to this piece of work alone
+                    if not driver.in_transaction:
+                        raise  # a full disk: SQLite has undone the whole transaction
                     driver.execute("ROLLBACK TO work")
                     answers.append((None, _ours(error)))
                 driver.execute("RELEASE work")
