@@ -30,7 +30,8 @@ def case(
     key: CaseReference,
     workflow: Workflow = None,
     generation: Annotated[
-        int | None, typer.Option("--generation", metavar="N", min=1, help="An earlier case of this key; otherwise the latest.")
+        int | None,
+        typer.Option("--generation", metavar="N", min=1, max=2**31 - 1, help="An earlier case of this key; otherwise the latest."),
     ] = None,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Follow it until it has ended; also before it has begun.")] = False,
     as_json: Json = False,

@@ -17,7 +17,7 @@ from sayso.cli.runtime_commands import doctor, runtime_app
 from sayso.cli.serve_commands import serve
 from sayso.cli.stack_commands import down, logs, status, up
 from sayso.cli.upkeep_commands import config_app, ledger_app
-from sayso.errors import SaysoError
+from sayso.errors import ConfigurationError, SaysoError
 
 app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, help="Event-driven approvals on Dapr.")
 
@@ -45,10 +45,18 @@ def _root() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run one command; an error on purpose is one clear line, not a traceback."""
     try:
+        _refuse_broken_text(sys.argv[1:] if arguments is None else arguments)
         app(args=arguments)
     except SaysoError as error:
         say(("error: ", "bold red"), "\n".join(printable(line) for line in str(error).splitlines()))
         sys.exit(error.exit_code)
+
+
+def _refuse_broken_text(arguments: list[str]) -> None:
+    """Bytes that are no UTF-8 arrive as surrogates, which no database and no broker takes."""
+    for argument in arguments:
+        if any("\ud800" <= character <= "\udfff" for character in argument):
+            raise ConfigurationError(f"the argument {argument} is not valid UTF-8")
 
 
 if __name__ == "__main__":

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 import time
+from pathlib import Path
 
 from sayso.cli.demo.broker import connect
 from sayso.cli.demo.stage import Stage
 from sayso.cli.demo.story import Order, play
 from sayso.cli.output import err, out, print_json
 from sayso.stack_address import StackAddress, find_stack
+
+EXAMPLE = "examples/events/purchase-requested.json"
 
 
 def perform(*, as_json: bool) -> None:
@@ -42,14 +47,24 @@ def _stack_in_words(stack: StackAddress) -> str:
 
 def _next(order: Order, early: Order) -> None:
     console = out()
+    sayso = _command()
     console.print("\nWhat to type next:", style="bold")
-    for command, meaning in (
-        (f"sayso case {order.order_id}", "everything that happened to the first order, in order"),
-        (f"sayso case {early.order_id}", "the one whose payment came first"),
-        ("sayso events", "every event, with its state and the reason"),
-        ("sayso cases", "every case"),
-        ("sayso notices", "what people were told"),
-        ("sayso publish FILE --fill", "send an event of your own; `sayso explain FILE` says before what would happen"),
-        ("sayso decide KEY approve --as bob", "decide on a case; `sayso tasks` lists what waits"),
+    for arguments, meaning in (
+        (f"case {order.order_id}", "everything that happened to the first order, in order"),
+        (f"case {early.order_id}", "the one whose payment came first"),
+        ("events", "every event, with its state and the reason"),
+        ("notices", "what people were told"),
+        (f"explain {EXAMPLE}", "what would become of an event, without sending it"),
+        (f"publish {EXAMPLE}", "send it: an order that waits for approval"),
+        ("tasks", "what waits for a decision"),
+        ("decide PO-1001 approve --as bob", "decide it"),
     ):
-        console.print(f"  {command:<36} {meaning}", markup=False)
+        console.print(f"  {sayso} {arguments:<52} {meaning}", markup=False)
+
+
+def _command() -> str:
+    """How this shell reaches us: the virtual environment need not be active."""
+    if shutil.which("sayso"):
+        return "sayso"
+    here, script = Path.cwd(), Path(sys.argv[0]).absolute()
+    return str(script.relative_to(here)) if script.is_relative_to(here) else str(script)
