@@ -13,8 +13,8 @@ from ledger_world import World
 from sqlalchemy import text
 
 from sayso.errors import ConfigurationError, TransientError
-from sayso.ledger import Ledger, open_ledger, read_ledger_id
-from sayso.ledger.schema import ledger_info, metadata
+from sayso.ledger import Ledger, Transaction, open_ledger, read_ledger_id
+from sayso.ledger.schema import cases, ledger_info, metadata
 
 PROCESS = Path(__file__).with_name("opening_process.py")
 
@@ -95,15 +95,13 @@ def test_a_database_that_does_not_answer_is_a_transient_error(tmp_path: Path) ->
 def test_a_read_sees_one_moment(world: World) -> None:
     world.buy()
 
-    def look(tx: object) -> tuple[int, int]:
-        before = len(world_rows(tx))
+    def look(tx: Transaction) -> tuple[int, int]:
+        before = count(tx)
         world.buy("PO-2")
-        return before, len(world_rows(tx))
+        return before, count(tx)
 
-    def world_rows(tx: object) -> list[object]:
-        from sayso.ledger.schema import cases
-
-        return tx.all(cases.select())  # type: ignore[attr-defined, no-any-return]
+    def count(tx: Transaction) -> int:
+        return len(tx.all(cases.select()))
 
     assert world.ledger.read(look) == (1, 1)
     assert len(world.events) == 2

@@ -1,0 +1,100 @@
+"""Engine and broker in memory: the real workflows and activities run, under a clock that tests move.
+
+In: what the dispatcher calls. Out: instances under virtual time, and what was published. Invariant: they behave as DAPR_FACTS says of
+the real ones: a start of an ended id runs it again, a raise to an ended one is lost, events of an unknown one are an error.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sayso.engine import NO_SUCH_INSTANCE, HistoryEntry, InstanceState, NoSuchInstanceError
+from sayso.errors import TransientError
+from sayso.publisher import Message
+from sayso.testing.workflow_run import ActivityTable, Workflow, WorkflowRun
+
+CALL_BYTES_MAX = 4 * 1024 * 1024
+"""What the sidecar takes in one call."""
+
+
+class MemoryEngine:
+    """An `Engine`. Instances run inside the calls; one lock keeps their turns apart."""
+
+    def __init__(self, workflows: Mapping[str, Workflow], activities: ActivityTable) -> None:
+        self.runs: dict[str, WorkflowRun] = {}
+        self._workflows = workflows
+        self._activities = activities
+        self._lock = threading.RLock()
+
+    def start(self, workflow: str, instance_id: str, case_input: dict[str, Any]) -> None:
+        """See `Engine.start`."""
+        with self._lock:
+            found = self.runs.get(instance_id)
+            if found is None or found.has_ended:
+                self.runs[instance_id] = WorkflowRun(
+                    self._workflows[workflow], case_input, self._activities, instance_id=instance_id, start=datetime.now(UTC)
+                )
+
+    def raise_event(self, instance_id: str, name: str, payload: dict[str, Any]) -> None:
+        """See `Engine.raise_event`."""
+        with self._lock:
+            if instance_id not in self.runs:
+                raise NoSuchInstanceError(NO_SUCH_INSTANCE)
+            self.runs[instance_id].raise_event(name, payload)
+
+    def state(self, instance_id: str) -> InstanceState | None:
+        """See `Engine.state`."""
+        with self._lock:
+            run = self.runs.get(instance_id)
+            if run is None:
+                return None
+            return InstanceState(
+                status=run.status,
+                created_at=run.event_kinds[0][0],
+                updated_at=run.now,
+                custom_status=run.custom_status,
+                output=run.result,
+                failure=run.failure,
+            )
+
+    def history(self, instance_id: str) -> Sequence[HistoryEntry]:
+        """See `Engine.history`."""
+        with self._lock:
+            return [HistoryEntry(at, kind, None) for at, kind in self.runs[instance_id].event_kinds]
+
+    def advance(self, span: timedelta) -> None:
+        """Let time pass for every instance."""
+        with self._lock:
+            for run in self.runs.values():
+                run.advance(span)
+
+    def check_replays(self) -> None:
+        """Every instance would do the same again."""
+        with self._lock:
+            for run in self.runs.values():
+                run.check_replay()
+
+
+class MemoryPublisher:
+    """A `Publisher` that keeps what it published: topic, key, and the event."""
+
+    def __init__(self) -> None:
+        self.published: list[tuple[str, str, dict[str, Any]]] = []
+        self._lock = threading.Lock()
+
+    def publish(self, topic: str, messages: Sequence[Message]) -> dict[int, str]:
+        """See `Publisher.publish`."""
+        if sum(len(message.body) for message in messages) > CALL_BYTES_MAX:
+            raise TransientError(f"publishing to {topic} failed: larger than max")
+        with self._lock:
+            self.published += [(topic, message.key, json.loads(message.body)) for message in messages]
+        return {}
+
+    def on(self, topic: str) -> list[dict[str, Any]]:
+        """The events on this topic, in order."""
+        with self._lock:
+            return [event for where, _, event in self.published if where == topic]
