@@ -1,0 +1,141 @@
+"""`sayso publish` and `decide` up to the sidecar: what goes out, and what is refused before. The rest is tested on the real stack."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from conftest import Sayso
+from ledger_world import BINDINGS, PURCHASE, WORKFLOW, World, cloudevent, purchase
+
+from sayso.cli.deciding import Decision, decision_event
+from sayso.cli.publishing import prepared, topic_of
+from sayso.contracts.catalog import WORKFLOWS
+from sayso.correlation.verdict import Resume
+from sayso.errors import ConfigurationError, MalformedError
+
+DECISION = "sayso.approval.decided.v1"
+
+
+def test_the_topic_comes_from_the_bindings() -> None:
+    assert topic_of(BINDINGS, PURCHASE) == "purchases"
+
+
+def test_an_unbound_type_names_the_nearest_one(sayso: Sayso) -> None:
+    answer = sayso("publish", "-", stdin=cloudevent("com.acme.purchase.requestd.v1", {}, time="2026-01-01T00:00:00Z"))
+    assert answer.code == 2
+    assert 'did you mean "com.acme.purchase.requested.v1"?' in answer.err
+
+
+def test_what_is_missing_is_named_and_can_be_filled_in(sayso: Sayso, tmp_path: Path) -> None:
+    file = tmp_path / "event.json"
+    file.write_text(json.dumps({"type": PURCHASE, "data": purchase()}))
+    answer = sayso("publish", str(file))
+    assert answer.code == 3
+    assert "no `specversion`, `id`, `source`, `time`" in answer.err
+    (event,) = prepared(str(file), None, {}, BINDINGS, fill=True)
+    assert (event.topic, event.key, event.event.source) == ("purchases", "PO-1", "/sayso/cli")
+
+
+def test_the_type_is_never_filled_in(sayso: Sayso) -> None:
+    answer = sayso("publish", "-", "--fill", stdin=b'{"data":{}}')
+    assert (answer.code, "no `type`: add it" in answer.err) == (3, True)
+
+
+def test_what_is_published_is_the_file_to_the_digit(tmp_path: Path) -> None:
+    file = tmp_path / "event.json"
+    data = '{"order_id":7,"cost":1200.50,"n":12345678901234567890}'
+    file.write_text(f'{{"specversion":"1.0","type":"{PURCHASE}","data":{data}}}')
+    (event,) = prepared(str(file), None, {"id": "given"}, BINDINGS, fill=True)
+    assert f'"data":{data}'.encode() in event.body
+    assert event.event.id == "given"
+
+
+def test_an_array_and_json_lines_are_several_events(tmp_path: Path) -> None:
+    one, two = (cloudevent(PURCHASE, purchase(key), time="2026-01-01T00:00:00Z").decode() for key in ("PO-1", "PO-2"))
+    for text in (f"[{one},\n {two}]", f"{one}\n{two}\n", one + two):
+        file = tmp_path / "events.json"
+        file.write_text(text)
+        assert [event.key for event in prepared(str(file), None, {}, BINDINGS, fill=False)] == ["PO-1", "PO-2"]
+
+
+def test_one_wrong_event_keeps_all_from_being_published(tmp_path: Path) -> None:
+    file = tmp_path / "events.json"
+    file.write_text(f'[{{"type":"{PURCHASE}","data":{{}}}}, {{"type":""}}]')
+    with pytest.raises(MalformedError, match="event 2: `type` must be a non-empty text"):
+        prepared(str(file), None, {}, BINDINGS, fill=True)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "[1", '{"a":1} x', "\ufeff", "nul"])
+def test_what_is_no_event_file_says_where(sayso: Sayso, text: str) -> None:
+    answer = sayso("publish", "-", "--fill", stdin=text.encode())
+    assert answer.code == 3
+    assert "Traceback" not in answer.err
+
+
+def test_a_file_that_is_not_there_is_a_usage_error(sayso: Sayso) -> None:
+    assert sayso("publish", "nowhere.json").code == 2
+
+
+def test_an_id_for_several_events_is_a_usage_error(sayso: Sayso) -> None:
+    assert sayso("publish", "-", "--id", "x", "--fill", stdin=b"{}{}").code == 2
+
+
+def test_without_a_stack_nothing_is_published(sayso: Sayso) -> None:
+    answer = sayso("publish", "-", "--fill", stdin=json.dumps({"type": PURCHASE, "data": purchase()}).encode())
+    assert (answer.code, "sayso up" in answer.err) == (5, True)
+
+
+def test_a_sidecar_that_does_not_answer_is_said_so_at_once(sayso: Sayso, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAPR_GRPC_PORT", "1")
+    monkeypatch.setenv("DAPR_HTTP_PORT", "1")
+    answer = sayso("publish", "-", "--fill", stdin=json.dumps({"type": PURCHASE, "data": purchase()}).encode())
+    assert (answer.code, "does not answer" in answer.err, answer.out) == (5, True, "")
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS)
+def test_a_decision_reaches_its_case_whatever_its_workflow(workflow: str) -> None:
+    event = decision_event(Decision("K'\"#", approved=False, user=" bob ", comment="no", workflow=None), workflow, "K'\"#", BINDINGS)
+    assert event.topic == "approvals"
+    assert isinstance(event.verdict, Resume)
+    assert (event.verdict.workflow, event.verdict.key) == (workflow, "K'\"#")
+    data = event.event.data
+    assert (data["approved"], data["approver"], data["reason"]) == (False, "bob", "no")
+
+
+def test_a_decision_that_no_binding_takes_is_a_configuration_error() -> None:
+    nothing = type(BINDINGS)(())
+    with pytest.raises(ConfigurationError, match="no binding takes decisions for it"):
+        decision_event(Decision("K", approved=True, user="bob", comment=None, workflow=None), WORKFLOW, "K", nothing)
+
+
+def test_a_case_that_has_ended_is_not_decided(world: World, sayso: Sayso) -> None:
+    world.buy()
+    world.close("rejected")
+    answer = sayso("decide", "PO-1", "approve", "--as", "bob")
+    assert answer.code == 4
+    assert "has ended (rejected" in answer.err
+
+
+def test_a_case_that_has_not_come_needs_its_workflow(world: World, sayso: Sayso) -> None:
+    del world
+    answer = sayso("decide", "PO-1", "approve", "--as", "bob")
+    assert (answer.code, "--workflow NAME" in answer.err) == (1, True)
+    assert sayso("decide", "PO-1", "approve", "--as", "bob", "--workflow", WORKFLOW).code == 5
+    misspelt = sayso("decide", "PO-1", "approve", "--as", "bob", "--workflow", "purchase_order_workflo")
+    assert (misspelt.code, f'did you mean "{WORKFLOW}"?' in misspelt.err) == (2, True)
+
+
+def test_a_key_of_two_open_cases_asks_which(world: World, sayso: Sayso) -> None:
+    world.buy("SAME")
+    world.send("requests", "com.acme.request.submitted.v1", {"request_id": "SAME", "requester": "carol", "amount": 5000})
+    answer = sayso("decide", "SAME", "approve", "--as", "bob")
+    assert (answer.code, "approval_workflow, purchase_order_workflow" in answer.err) == (2, True)
+
+
+def test_nobody_decides_as_nobody(world: World, sayso: Sayso) -> None:
+    world.buy()
+    assert sayso("decide", "PO-1", "approve", "--as", " ").code == 2
+    assert sayso("decide", "PO-1", "perhaps", "--as", "bob").code == 2
+    assert sayso("decide", "PO-1", "approve").code == 2
