@@ -125,7 +125,9 @@ def _of_resume(tx: Transaction, verdict: Resume, early: Outlook) -> Outlook:
         return Outlook(EventState.REFUSED, f"{case.instance_id} would refuse it: {refusal}", case.instance_id)
     stage = case.stage or case.phase
     until = f" until {case.waits_until.astimezone():%Y-%m-%d %H:%M:%S}" if case.waits_until else ""
-    return Outlook(EventState.DELIVERING, f"wakes {case.instance_id} as {verdict.event_name}; it {stage}{until}", case.instance_id)
+    return Outlook(
+        EventState.DELIVERING, f"goes to {case.instance_id} as {verdict.event_name}; the case {stage}{until}", case.instance_id
+    )
 
 
 def _refusal(tx: Transaction, verdict: Resume, case: CaseView) -> str | None:

@@ -1,0 +1,138 @@
+"""The command line on the real stack, as a person runs it: its own process, its exit code, its output."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from running_system import PURCHASES, RunningSystem
+from shop_events import encoded, fresh, payment, purchase, topic_of
+
+pytestmark = pytest.mark.stack
+
+COMMAND_SECONDS = 90.0
+
+
+@dataclass(frozen=True)
+class Terminal:
+    """Runs `sayso` beside a stack."""
+
+    system: RunningSystem
+
+    def environment(self) -> dict[str, str]:
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(("SAYSO_", "DAPR_"))}
+        return {**clean, "SAYSO_STATE_DIR": str(self.system.state.state_dir)}
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "sayso.cli.main", *arguments]
+        return subprocess.Popen(command, env=self.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def sayso(self, *arguments: str, code: int = 0) -> str:
+        """What it prints; with its messages when that is not all."""
+        running = self.start(*arguments)
+        printed, said = running.communicate(timeout=COMMAND_SECONDS)
+        assert running.returncode == code, f"{arguments}: {running.returncode}\n{printed}\n{said}"
+        assert "Traceback" not in said
+        return printed if code == 0 else printed + said
+
+    def json(self, *arguments: str, code: int = 0) -> Any:
+        return json.loads(self.sayso(*arguments, "--json", code=code))
+
+
+@pytest.fixture
+def terminal(system: RunningSystem) -> Terminal:
+    return Terminal(system)
+
+
+def file_of(folder: Path, event: dict[str, Any]) -> str:
+    file = folder / "event.json"
+    file.write_bytes(encoded(event))
+    return str(file)
+
+
+def test_publish_decide_and_watch_a_purchase_to_its_end(terminal: Terminal, system: RunningSystem, tmp_path: Path) -> None:
+    order = fresh("PO")
+    watching = terminal.start("case", order, "--watch", "--json")
+    asked, paid = purchase(order), payment(order)
+
+    (published,) = terminal.json("publish", file_of(tmp_path, asked), "--fill")
+    assert (published["id"], published["topic"]) == (asked["id"], topic_of(asked))
+    system.waiting_for("approval", order)
+    decided = terminal.json("decide", order, "approve", "--as", "bob", "--comment", "ok")
+    assert (decided["state"], decided["stage"]) == ("consumed", "waits for payment")
+    terminal.sayso("publish", file_of(tmp_path, paid), "--fill")
+    system.closed(order)
+
+    printed, _ = watching.communicate(timeout=COMMAND_SECONDS)
+    lines = [json.loads(line) for line in printed.splitlines()]
+    assert watching.returncode == 0
+    assert len({(line["kind"], line["text"]) for line in lines}) == len(lines)
+    assert any("published on outcomes" in line["text"] for line in lines)
+
+    page = terminal.json("case", order)
+    assert (page["status"], page["engine"]["status"]) == ("completed", "COMPLETED")
+    engine = [entry["text"] for entry in page["timeline"] if entry["kind"] == "engine"]
+    assert [line for line in engine if "place_order" in line] == ["engine: place_order scheduled", "engine: place_order completed"]
+    assert terminal.json("event", paid["id"], "--source", paid["source"])["event"]["state"] == "consumed"
+
+
+def test_a_refused_decision_says_why(terminal: Terminal, system: RunningSystem) -> None:
+    order = fresh("PO")
+    system.send(purchase(order))
+    case = system.waiting_for("approval", order)
+    requester = json.loads(case.input)["request"]["requester"]
+    assert "nobody decides on an own request" in terminal.sayso("decide", order, "approve", "--as", requester, code=4)
+    assert terminal.sayso("decide", order, "reject", "--as", "bob", "--no-wait").startswith("published")
+    assert system.closed(order).outcome == "rejected"
+    assert "has ended (rejected" in terminal.sayso("decide", order, "approve", "--as", "bob", code=4)
+
+
+def test_an_early_decision_is_held_and_then_used(terminal: Terminal, system: RunningSystem) -> None:
+    order = fresh("PO")
+    held = terminal.json("decide", order, "reject", "--as", "bob", "--workflow", PURCHASES)
+    assert held["state"] == "held"
+    system.send(purchase(order))
+    assert system.closed(order).outcome == "rejected"
+    assert terminal.json("event", held["id"])["event"]["state"] == "consumed"
+
+
+def test_explain_foretells_what_then_happens(terminal: Terminal, system: RunningSystem, tmp_path: Path) -> None:
+    asked = purchase(fresh("PO"))
+    (foretold,) = terminal.json("explain", file_of(tmp_path, asked))
+    assert (foretold["state"], foretold["binding"]) == ("started", "purchase-requested")
+    system.send(asked)
+    system.settled(asked, "started")
+    (again,) = terminal.json("explain", file_of(tmp_path, asked))
+    assert again["state"] == "sighting"
+
+
+def test_the_demo_comes_true_and_says_so_with_its_exit_code(terminal: Terminal) -> None:
+    played = terminal.json("demo")
+    assert played["ok"] is True
+    told = [happened["what"] for step in played["steps"] for happened in step["happened"]]
+    assert any(line.startswith("read back from the topic") for line in told)
+    assert sum("completed (approved, placed, paid)" in line for line in told) == 2
+    text = terminal.sayso("demo")
+    assert "All of it came true" in text
+    assert "What to type next" in text
+
+
+def test_status_counts_what_is_in_the_ledger(terminal: Terminal, system: RunningSystem) -> None:
+    order = fresh("PO")
+    system.send(purchase(order))
+    system.waiting_for("approval", order)
+    status = subprocess.run(
+        [sys.executable, "-m", "sayso.cli.main", "status", "--json"],
+        env=terminal.environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=COMMAND_SECONDS,
+    )
+    assert json.loads(status.stdout)["ledger_summary"]["open"] >= 1
