@@ -1,0 +1,163 @@
+"""What Dapr 1.18 does, where our design depends on it: an upgrade that changes one of these must tell.
+
+The app behind this sidecar is `facts_app/app.py`: nothing of Sayso runs in it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from dapr.ext.workflow import DaprWorkflowClient
+from foreign_client import ForeignClient, foreign_client_of
+from shop_events import fresh
+from waiting import eventually
+
+from sayso.testing.stack import StackHandle, running_stack
+
+pytestmark = pytest.mark.stack
+FACTS_APP = Path(__file__).parent / "facts_app"
+ENDED = ("COMPLETED", "FAILED", "TERMINATED")
+
+
+class Facts:
+    """The sidecar's workflow API and the broker behind it."""
+
+    def __init__(self, stack: StackHandle) -> None:
+        self.workflows = DaprWorkflowClient(host="127.0.0.1", port=str(stack.state.dapr_grpc_port))
+        self.broker: ForeignClient = foreign_client_of(stack.state)
+        self._deliveries = stack.state.state_dir / "deliveries.txt"
+
+    def start(self, workflow: str, given: Any, instance_id: str | None = None) -> str:
+        chosen = instance_id or fresh(workflow)
+        self.workflows.schedule_new_workflow(workflow, input=given, instance_id=chosen)
+        return chosen
+
+    def output_of(self, instance_id: str) -> Any:
+        """What the instance returned, once it has ended."""
+        state = self.workflows.wait_for_workflow_completion(instance_id, timeout_in_seconds=20)
+        assert state is not None
+        assert state.runtime_status.name == "COMPLETED", state
+        return json.loads(state.serialized_output)
+
+    def status(self, instance_id: str) -> str | None:
+        state = self.workflows.get_workflow_state(instance_id)
+        return state.runtime_status.name if state else None
+
+    def history(self, instance_id: str) -> list[tuple[str, Any]]:
+        return [(entry.event_type.name, entry.timestamp) for entry in self.workflows.get_workflow_history(instance_id)]
+
+    def deliveries(self, body: bytes) -> int:
+        lines = self._deliveries.read_text("ascii").split("\n")[:-1] if self._deliveries.exists() else []
+        return lines.count(body.hex())
+
+
+@pytest.fixture(scope="module")
+def facts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Facts]:
+    with running_stack(tmp_path_factory.mktemp("facts"), project=FACTS_APP) as stack:
+        it = Facts(stack)
+        yield it
+        it.broker.close()
+
+
+def test_a_raise_to_an_unknown_instance_fails_with_this_text(facts: Facts) -> None:
+    """`sayso.engine` matches the text, because the code differs by replica."""
+    with pytest.raises(grpc.RpcError, match="no such instance exists"):
+        facts.workflows.raise_workflow_event("nobody", "go", data={"a": 1})
+
+
+def test_a_raise_to_an_ended_instance_succeeds_and_the_event_is_gone(facts: Facts) -> None:
+    """So a late event is found by the ledger, under the case's lock; the engine would swallow it."""
+    ended = facts.start("repeat", "once")
+    facts.output_of(ended)
+    before = facts.history(ended)
+    facts.workflows.raise_workflow_event(ended, "go", data={"a": 1})
+    assert facts.history(ended) == before
+    assert facts.output_of(ended) == "once"
+
+
+def test_an_ended_id_that_is_scheduled_again_runs_again_and_its_old_history_is_gone(facts: Facts) -> None:
+    """So instance ids never come back: they carry the case's generation and the ledger's own id."""
+    ended = facts.start("repeat", "first")
+    assert facts.output_of(ended) == "first"
+    before = facts.history(ended)
+    facts.start("repeat", "second", ended)
+    assert eventually(lambda: facts.output_of(ended) == "second", 10, "the second run's output")
+    assert not set(before) & set(facts.history(ended))
+
+
+def test_an_active_id_already_exists(facts: Facts) -> None:
+    """So a start after an unknown result is safe while the instance runs."""
+    active = facts.start("collect", 1)
+    with pytest.raises(grpc.RpcError) as failure:
+        facts.start("collect", 1, active)
+    assert failure.value.code() is grpc.StatusCode.ALREADY_EXISTS
+    facts.workflows.raise_workflow_event(active, "go", data={"a": 1})
+    assert facts.output_of(active) == [{"a": 1}]
+
+
+def test_an_event_that_is_raised_twice_is_delivered_twice(facts: Facts) -> None:
+    """So the mailbox drops repetitions by identity."""
+    instance = facts.start("collect", 2)
+    for _ in range(2):
+        facts.workflows.raise_workflow_event(instance, "go", data={"identity": "same"})
+    assert facts.output_of(instance) == [{"identity": "same"}] * 2
+
+
+def test_an_event_before_its_wait_is_kept_and_the_order_too(facts: Facts) -> None:
+    instance = facts.start("collect", 5)
+    for number in range(5):
+        facts.workflows.raise_workflow_event(instance, "go", data={"number": number})
+    assert facts.output_of(instance) == [{"number": number} for number in range(5)]
+
+
+def test_event_names_ignore_case(facts: Facts) -> None:
+    """So two event names of one workflow that differ only by case are an error in bindings.yaml."""
+    instance = facts.start("collect", 1)
+    facts.workflows.raise_workflow_event(instance, "GO", data={"a": 1})
+    assert facts.output_of(instance) == [{"a": 1}]
+
+
+@pytest.mark.parametrize("falsy", [False, 0, "", {}, []])
+def test_empty_data_arrives_as_nothing(facts: Facts, falsy: Any) -> None:
+    """So Sayso always raises an object with fields."""
+    instance = facts.start("collect", 1)
+    facts.workflows.raise_workflow_event(instance, "go", data=falsy)
+    assert facts.output_of(instance) == [None]
+
+
+def test_the_history_of_an_instance_can_be_read(facts: Facts) -> None:
+    """`sayso case` shows it."""
+    instance = facts.start("collect", 1)
+    facts.workflows.raise_workflow_event(instance, "go", data={"a": 1})
+    facts.output_of(instance)
+    kinds = [kind for kind, _ in facts.history(instance)]
+    assert {"EXECUTION_STARTED", "EVENT_RAISED", "EXECUTION_COMPLETED"} <= set(kinds), kinds
+
+
+def test_there_is_no_state_of_an_unknown_instance(facts: Facts) -> None:
+    assert facts.status("nobody") is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"specversion": "1.0", "id": "1", "source": "/s", "type": "t", "data": {"big": 123456789012345678901234567890}}',
+        b'{"specversion": "1.0", "id": "2", "source": "/s", "type": "t", "expiration": "2000-01-01T00:00:00Z"}',
+        b'{"plain": "object"}',
+        b"\xff\xfe not json",
+        b"",
+        b"null",
+        b"x" * 1_000_000,
+    ],
+    ids=["event", "expired event", "object", "garbage", "nothing", "null", "a megabyte"],
+)
+def test_a_raw_subscription_gets_every_message_byte_for_byte(facts: Facts, body: bytes) -> None:
+    """Without `rawPayload` daprd acknowledges and loses what it cannot parse, and what has expired."""
+    facts.broker.send("facts", body)
+    eventually(lambda: facts.deliveries(body) >= 1, 20, f"{body[:40]!r} was delivered")
+    assert facts.deliveries(body) == 1
