@@ -73,7 +73,7 @@ class RaisedEvent(Snapshot):
                 payload = {"text": payload}
         with suppress(ValidationError):  # what only looks like ours must not fail the case
             ours = cls.model_validate(payload)
-            if ours.name == name:
+            if ours.name == name and ours.seq is not None:  # the dispatcher raises rows of the ledger only
                 return ours
         data = payload if isinstance(payload, dict) else {"value": payload}
         content = json.dumps([instance_id, name.lower(), data], sort_keys=True, default=str)

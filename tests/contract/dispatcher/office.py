@@ -33,7 +33,7 @@ SETTINGS = Settings(
         poll_interval=timedelta(milliseconds=20), lease=timedelta(seconds=1), retry_interval_max=timedelta(milliseconds=30)
     )
 )
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 60.0
 NUMBERS = count(1)
 
 

@@ -32,7 +32,7 @@ def gathered(ledger: Ledger, works: list[Any]) -> list[Future[Any]]:
     """Submit all, on SQLite while the writer is held up, so that it commits them together."""
     gate = threading.Event()
     if ledger.dialect == "sqlite":
-        ledger.submit(lambda _tx: gate.wait(20))
+        ledger.submit(lambda _tx: gate.wait(60))
     futures = [ledger.submit(work) for work in works]
     gate.set()
     return futures
@@ -45,7 +45,7 @@ def test_one_piece_of_work_that_fails_takes_no_other_with_it(world: World) -> No
 
     works = [broken if number % 10 == 5 else put(number) for number in range(100)]
     futures = gathered(world.ledger, works)
-    failed = [number for number, future in enumerate(futures) if future.exception(20) is not None]
+    failed = [number for number, future in enumerate(futures) if future.exception(60) is not None]
     assert failed == list(range(5, 100, 10))
     assert all(isinstance(futures[number].exception(), LookupError) for number in failed)
     assert numbers_in(world) == [number for number in range(100) if number not in failed]
@@ -57,18 +57,18 @@ def test_a_statement_that_the_database_refuses_takes_no_other_with_it(world: Wor
         tx.run(text("INSERT INTO events (seq) VALUES (1)"))
 
     futures = gathered(world.ledger, [put(1), broken, put(2)])
-    assert [future.exception(20) is None for future in futures] == [True, False, True]
+    assert [future.exception(60) is None for future in futures] == [True, False, True]
     assert numbers_in(world) == [1, 2]
 
 
 def test_work_sees_what_was_submitted_before_it(world: World) -> None:
     futures = gathered(world.ledger, [put(1), put(2), lambda tx: len(tx.all(text("SELECT seq FROM events")))])
-    assert futures[-1].result(20) == 2
+    assert futures[-1].result(60) == 2
 
 
 def test_results_and_failures_reach_the_one_who_asked(world: World) -> None:
     futures = gathered(world.ledger, [lambda _tx, number=number: number for number in range(300)])
-    assert [future.result(20) for future in futures] == list(range(300))
+    assert [future.result(60) for future in futures] == list(range(300))
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_on_a_full_disk_everyone_gets_a_transient_error_and_nothing_is_acknowled
     big = b"message 1 " + b"x" * 200_000
     pages["limit"] = 1  # SQLite takes the pages that there are already
     futures = gathered(ledger, [lambda tx, number=number: receive(tx, "purchases", big + b"%d" % number) for number in range(50)])
-    errors = [future.exception(20) for future in futures]
+    errors = [future.exception(60) for future in futures]
     assert all(isinstance(error, TransientError) for error in errors), errors
     assert all("full" in str(error) for error in errors)
     assert world.events == []
@@ -109,7 +109,7 @@ def test_a_locked_database_is_a_transient_error_and_works_again_afterwards(sqlit
 
     def locked(_tx: Transaction) -> None:
         futures = [second.submit(put(number)) for number in range(3)]
-        assert all(isinstance(future.exception(20), TransientError) for future in futures)
+        assert all(isinstance(future.exception(60), TransientError) for future in futures)
 
     first.transact(locked)
     second.transact(put(7))

@@ -23,7 +23,7 @@ from sayso.ledger.routing import route
 from sayso.ledger.schema import cases, events
 from sayso.ledger.steps import complete_step
 
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 60.0
 
 
 @pytest.fixture

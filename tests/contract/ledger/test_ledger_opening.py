@@ -54,7 +54,7 @@ def test_three_processes_that_open_a_new_ledger_at_once_agree(empty_url: str) ->
         for process in processes:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
-        answers = [process.communicate("go\n", timeout=60) for process in processes]
+        answers = [process.communicate("go\n", timeout=240) for process in processes]
     finally:
         for process in processes:
             process.kill()

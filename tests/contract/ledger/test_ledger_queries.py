@@ -73,9 +73,10 @@ def test_tables_of_another_version_are_not_read(ledger: Ledger, ledger_url: str)
         open_for_reading(ledger_url)
 
 
-def test_a_url_that_is_none_does_not_show_what_it_holds() -> None:
+@pytest.mark.parametrize("url", ["//alice:secret@", "mysql://alice:secret@127.0.0.1/ledger"])
+def test_a_url_of_no_ledger_does_not_show_what_it_holds(url: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
-        open_for_reading("//alice:secret@")
+        open_for_reading(url)
     assert "secret" not in str(raised.value)
 
 

@@ -23,9 +23,17 @@ def test_a_raw_decision_is_taken_with_its_channel(open_request: Any, name: str, 
     assert (step.decision.channel, step.used) == ("dapr-api", [])
 
 
-def test_with_raw_raises_off_it_is_refused_and_the_wait_goes_on(open_request: Any) -> None:
+@pytest.mark.parametrize(
+    "payload",
+    [
+        APPROVAL,
+        {"seq": None, "identity": "i", "name": "approval_received", "received_at": None, "data": APPROVAL, "channel": "topic"},
+    ],
+    ids=["as it is", "dressed as an event of the ledger"],
+)
+def test_with_raw_raises_off_it_is_refused_and_the_wait_goes_on(open_request: Any, payload: Any) -> None:
     case = open_request(Settings(accept_raw_raise=False))
-    case.receive(("approval_received", APPROVAL))
+    case.receive(("approval_received", payload))
     assert case.refusals == {None: "it was raised past the ledger, and accept_raw_raise is off"}
     case.pass_time(days=3, seconds=1)
     assert case.run.result["status"] == "timeout"
