@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from sayso.contracts.cloudevent import CONTENT_TYPE
+from sayso.errors import TransientError
 from sayso.stack.state import StackState
 
 TIMEOUT_SECONDS = 5.0
@@ -50,18 +53,20 @@ class ValkeyClient:
 
         host, _, port = address.rpartition(":")
         self._client: Any = valkey.Valkey(host, int(port), socket_timeout=TIMEOUT_SECONDS)
+        self._trouble: type[Exception] = valkey.exceptions.ValkeyError
 
     def write(self, topic: str, key: str, body: bytes) -> None:
         """See `BrokerClient.write`."""
         del key
-        self._client.xadd(topic, {"data": body})
+        with _answering(self._trouble):
+            self._client.xadd(topic, {"data": body})
 
     def find(self, topic: str, event_id: str) -> bytes | None:
         """See `BrokerClient.find`."""
-        for _, fields in self._client.xrevrange(topic, count=LOOK_BACK):
-            if _is_event(fields.get(b"data"), event_id):
-                return bytes(fields[b"data"])
-        return None
+        with _answering(self._trouble):
+            latest = self._client.xrevrange(topic, count=LOOK_BACK)
+        bodies = (fields.get(b"data", b"") for _, fields in latest)
+        return next((bytes(body) for body in bodies if _is_event(body, event_id)), None)
 
     def close(self) -> None:
         """See `BrokerClient.close`."""
@@ -82,8 +87,10 @@ class KafkaClient:
 
     def write(self, topic: str, key: str, body: bytes) -> None:
         """See `BrokerClient.write`."""
-        self._producer.produce(topic, value=body, key=key.encode(), headers={"content-type": CONTENT_TYPE})
-        self._producer.flush(TIMEOUT_SECONDS)
+        with _answering(self._kafka.KafkaException):
+            self._producer.produce(topic, value=body, key=key.encode(), headers={"content-type": CONTENT_TYPE})
+            if self._producer.flush(TIMEOUT_SECONDS) > 0:
+                raise TransientError(f"the broker did not take the message within {TIMEOUT_SECONDS:.0f} s")
 
     def find(self, topic: str, event_id: str) -> bytes | None:
         """See `BrokerClient.find`."""
@@ -91,9 +98,10 @@ class KafkaClient:
             {"bootstrap.servers": self._brokers, "group.id": "sayso-demo", "enable.auto.commit": False, "enable.partition.eof": True}
         )
         try:
-            partitions = self._latest(consumer, topic)
-            consumer.assign(partitions)
-            return _search(consumer, event_id, len(partitions))
+            with _answering(self._kafka.KafkaException):
+                partitions = self._latest(consumer, topic)
+                consumer.assign(partitions)
+                return _search(consumer, event_id, len(partitions))
         finally:
             consumer.close()
 
@@ -108,6 +116,14 @@ class KafkaClient:
     def close(self) -> None:
         """See `BrokerClient.close`."""
         self._producer.flush(TIMEOUT_SECONDS)
+
+
+@contextmanager
+def _answering(trouble: type[Exception]) -> Iterator[None]:
+    try:
+        yield
+    except trouble as error:
+        raise TransientError(f"the broker does not answer: {error}") from error
 
 
 def _search(consumer: Any, event_id: str, partitions: int) -> bytes | None:

@@ -21,7 +21,7 @@ from sayso.cli.event_files import members
 from sayso.cli.json_text import compact
 from sayso.cli.output import printable
 from sayso.contracts.cloudevent import IncomingEvent, format_event, parse_event
-from sayso.errors import SaysoError
+from sayso.errors import SaysoError, TransientError
 from sayso.ledger import Ledger
 from sayso.ledger.database import Transaction
 from sayso.ledger.queries.cases import find_cases
@@ -72,7 +72,9 @@ class Stage:
         if self.broker is not None:
             self.broker.write(topic, key, body)
         else:
-            self.publisher.publish(topic, [Message(0, key, body)])
+            failed = self.publisher.publish(topic, [Message(0, key, body)])
+            if failed:
+                raise TransientError(f"not published on {topic}: {failed[0]}")
         if show:
             self.event(body)
         return sent_at

@@ -19,6 +19,9 @@ from sayso.ledger.database import Ledger, Transaction
 
 MIGRATIONS = Path(sayso.ledger.__file__).parent / "migrations"
 
+NOT_UNDERSTOOD = "SAYSO_LEDGER_URL is not understood; use sqlite:///PATH or postgresql+psycopg://USER@HOST:PORT/DATABASE"
+"""Without the URL itself, which may hold a password."""
+
 
 def open_for_reading(url: str) -> Ledger:
     """Open the ledger at `url`, or raise `ConfigurationError` when there is none, or not one of this version."""
@@ -37,9 +40,12 @@ def open_for_reading(url: str) -> Ledger:
 def place_of(url: str) -> URL:
     """The parsed URL; its text form hides the password."""
     try:
-        return make_url(url)
+        place = make_url(url)
     except ArgumentError as error:
-        raise ConfigurationError("SAYSO_LEDGER_URL is not understood; use sqlite:///PATH or postgresql+psycopg://…") from error
+        raise ConfigurationError(NOT_UNDERSTOOD) from error
+    if place.get_backend_name() not in ("sqlite", "postgresql"):
+        raise ConfigurationError(NOT_UNDERSTOOD)
+    return place
 
 
 def in_words(place: URL) -> str:
