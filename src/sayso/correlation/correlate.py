@@ -43,8 +43,7 @@ def correlate(bindings: Bindings, topic: str, original: bytes) -> Verdict:
 def _check_size(binding: Binding, original: bytes) -> None:
     if binding.action is not Action.RECORD and len(original) > EVENT_BYTES_MAX:
         raise MalformedError(
-            f"the event has {len(original)} bytes; at most {EVENT_BYTES_MAX} can start or wake a case: "
-            "send what is large by reference"
+            f"the event has {len(original)} bytes; at most {EVENT_BYTES_MAX} can start or wake a case: send what is large by reference"
         )
 
 
