@@ -63,7 +63,9 @@ class Ledger:
         self.url = url
         self.dialect = make_url(url).get_backend_name()
         if self.dialect not in ("sqlite", "postgresql"):
-            raise ConfigurationError(f'ledger URL "{url}": use sqlite:///PATH or postgresql+psycopg://USER@HOST:PORT/DATABASE')
+            raise ConfigurationError(
+                f"a ledger on {self.dialect} is not known; use sqlite:///PATH or postgresql+psycopg://USER@HOST:PORT/DATABASE"
+            )
         self.engine = _sqlite_engine(url) if self.dialect == "sqlite" else create_engine(url, pool_size=10, max_overflow=40)
         self._writer: _GroupCommit | None = None
         self._writer_lock = threading.Lock()

@@ -8,8 +8,6 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
 from filelock import FileLock
 from sqlalchemy import select, text
 from sqlalchemy.engine import make_url
@@ -61,6 +59,9 @@ def _claim_id(tx: Transaction) -> None:
 
 
 def _migrate(ledger: Ledger) -> None:
+    from alembic import command  # noqa: PLC0415 - half a second that a command which only reads need not wait
+    from alembic.config import Config  # noqa: PLC0415
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["engine"] = ledger.engine

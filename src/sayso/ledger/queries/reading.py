@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -69,9 +68,8 @@ def _version(tx: Transaction) -> str | None:
 def _check_version(version: str | None, place: URL) -> None:
     if version is None:
         raise no_ledger(place)
-    scripts = ScriptDirectory(str(MIGRATIONS))
-    if version == scripts.get_current_head():
+    known = sorted(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*_*.py"))
+    if version == known[-1]:
         return
-    known = {script.revision for script in scripts.walk_revisions()}
     advice = "upgrade it: sayso ledger upgrade" if version in known else "it was written by a newer Sayso; use that one"
     raise ConfigurationError(f"the ledger at {in_words(place)} has tables of version {version}: {advice}")
