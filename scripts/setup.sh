@@ -10,6 +10,7 @@ echo "setup: virtual environment in .venv" >&2
 if [ ! -x .venv/bin/python ]; then
   "$python" -m venv .venv || { echo "error: python3-venv is missing; install it (Debian: apt-get install python3-venv)" >&2; exit 2; }
 fi
+.venv/bin/python -m pip --version >/dev/null 2>&1 || .venv/bin/python -m ensurepip -q
 [ -x .venv/bin/uv ] || .venv/bin/python -m pip install -q --disable-pip-version-check "uv>=0.9"
 echo "setup: installing the locked packages" >&2
 UV_PYTHON_DOWNLOADS=never VIRTUAL_ENV=.venv .venv/bin/uv sync --frozen --inexact --all-extras --python .venv/bin/python --quiet
