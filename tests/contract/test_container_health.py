@@ -81,4 +81,4 @@ def test_a_process_that_lacks_something_says_what(
 def test_without_a_sidecar_it_is_unhealthy(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("DAPR_HTTP_PORT", "1")
     assert container_health.main("worker") == 1
-    assert "not listening yet" in capsys.readouterr().err
+    assert "does not listen yet" in capsys.readouterr().err
