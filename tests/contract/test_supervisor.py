@@ -90,6 +90,30 @@ def test_a_process_starts_after_the_one_that_it_needs_is_ready(tmp_path: Path) -
     assert watch.seen.index(("first", ProcessStatus.READY)) < watch.seen.index(("second", ProcessStatus.STARTING))
 
 
+def test_a_crashed_process_waits_for_the_one_that_it_needs_before_it_starts_again(tmp_path: Path) -> None:
+    """A sidecar ends at once while its broker is away; without the wait it would soon have crashed too often."""
+    flag = tmp_path / "flag"
+
+    async def flag_is_there() -> str:
+        return "" if flag.exists() else "no flag"
+
+    async def story(supervisor: Supervisor, watch: Watch) -> None:
+        await all_ready(supervisor, watch)
+        flag.unlink()
+        broker, sidecar = supervisor.states
+        for process in (broker, sidecar):
+            assert process.pid is not None
+            psutil.Process(process.pid).kill()
+        await until(lambda: broker.restarts == 1 and sidecar.restarts > 0)
+        await until(lambda: sidecar.status is ProcessStatus.READY)
+        assert broker.status is ProcessStatus.READY
+
+    slowly = ("sh", "-c", f"sleep 0.3; touch {flag}; sleep 1000")
+    needing = ("sh", "-c", f"test -e {flag} && sleep 1000")
+    specs = [spec(tmp_path, "broker", slowly, probe=flag_is_there), spec(tmp_path, "sidecar", needing, after=("broker",))]
+    run(specs, tmp_path, story)
+
+
 def test_a_higher_layer_stops_before_a_lower_one(tmp_path: Path) -> None:
     specs = [spec(tmp_path, "broker", layer=Layer.STORAGE), spec(tmp_path, "sidecar", layer=Layer.SIDECAR), spec(tmp_path, "app")]
     _, watch = run(specs, tmp_path, all_ready)

@@ -43,7 +43,7 @@ class ProcessSpec:
     address: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     after: tuple[str, ...] = ()
-    """Names of the processes that must be ready before this one is started for the first time."""
+    """Names of the processes that must be ready before this one is started, again too."""
     prepare: Callable[[], None] | None = None
     """Runs once before the first start; it may block."""
     user: SystemUser | None = None

@@ -51,8 +51,7 @@ class KeptProcess:
 
     async def keep(self, needed: Sequence[KeptProcess]) -> None:
         """Run until cancelled, or until it crashed too often."""
-        for other in needed:
-            await other.ready.wait()
+        await self._await_needed(needed)
         if self.spec.prepare is not None:
             self.tell(ProcessStatus.STARTING, "prepares its data")
             try:
@@ -61,13 +60,18 @@ class KeptProcess:
                 self._give_up(str(error))
                 return
         while await self._live_once():
-            pass
+            await self._await_needed(needed)
 
     def tell(self, status: ProcessStatus, detail: str = "") -> None:
         """Record and announce a change."""
         if (status, detail) != (self.state.status, self.state.detail):
             self.state.status, self.state.detail = status, detail
             self._changed(self.state)
+
+    async def _await_needed(self, needed: Sequence[KeptProcess]) -> None:
+        """After a crash too: daprd ends at once while its broker is away, and would soon have crashed too often."""
+        for other in needed:
+            await other.ready.wait()
 
     async def _live_once(self) -> bool:
         """One life from start to end: whether there is to be another."""
