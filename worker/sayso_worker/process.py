@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import threading
+from datetime import timedelta
+from functools import partial
 
 import structlog
 from dapr.ext.workflow import WorkflowRuntime
@@ -16,10 +18,14 @@ from sayso.services import PartnerClient
 from sayso.settings import Settings
 from sayso_worker.activities.send_notices import NoticeLane
 from sayso_worker.registry import WORKFLOWS, register
+from sayso_worker.sidecar_watch import DaprSidecar, SidecarWatch
 
 log = structlog.get_logger()
 ACTIVITY_THREADS = 16
 STOP_SECONDS = 10.0
+WATCH_INTERVAL = timedelta(seconds=2)
+STREAM_SECONDS = 0.5
+"""How long the watch waits for a stream that is just being connected."""
 
 
 def run(settings: Settings) -> None:
@@ -31,14 +37,19 @@ def run(settings: Settings) -> None:
     register(runtime, ledger, partners)
     sender = NoticeSender(directory, settings.state_dir)
     notices = Lane("notices", NoticeLane(ledger, sender, settings.dispatcher).work, settings.dispatcher.poll_interval)
+    sidecar = DaprSidecar()
+    watch = Lane("watch", SidecarWatch(partial(runtime.wait_for_worker_ready, STREAM_SECONDS), sidecar).work, WATCH_INTERVAL)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     runtime.start()
     notices.start()
+    watch.start()
     log.info("working", workflows=list(WORKFLOWS))
     stopping.wait()
+    watch.stop(STOP_SECONDS)
     runtime.shutdown()
     notices.stop(STOP_SECONDS)
+    sidecar.close()
     ledger.close()
     log.info("stopped")
