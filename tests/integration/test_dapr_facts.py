@@ -6,9 +6,9 @@ The app behind this sidecar is `facts_app/app.py`: nothing of Sayso runs in it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 import pytest
@@ -21,7 +21,22 @@ from sayso.testing.stack import StackHandle, running_stack
 
 pytestmark = pytest.mark.stack
 FACTS_APP = Path(__file__).parent / "facts_app"
+T = TypeVar("T")
 ENDED = ("COMPLETED", "FAILED", "TERMINATED")
+
+
+def _settled(ask: Callable[[], T]) -> T:
+    """The answer; while the engine is between two writes it is an UNKNOWN error instead, which passes by itself."""
+
+    def answer() -> list[T] | None:
+        try:
+            return [ask()]
+        except grpc.RpcError as error:
+            if "missing from state store" not in (error.details() or ""):
+                raise
+            return None
+
+    return eventually(answer, 10, "an answer of the engine")[0]
 
 
 class Facts:
@@ -45,11 +60,13 @@ class Facts:
         return json.loads(state.serialized_output)
 
     def status(self, instance_id: str) -> str | None:
-        state = self.workflows.get_workflow_state(instance_id)
+        state = _settled(lambda: self.workflows.get_workflow_state(instance_id))
         return state.runtime_status.name if state else None
 
     def history(self, instance_id: str) -> list[tuple[str, Any]]:
-        return [(entry.event_type.name, entry.timestamp) for entry in self.workflows.get_workflow_history(instance_id)]
+        return [
+            (entry.event_type.name, entry.timestamp) for entry in _settled(lambda: self.workflows.get_workflow_history(instance_id))
+        ]
 
     def deliveries(self, body: bytes) -> int:
         lines = self._deliveries.read_text("ascii").split("\n")[:-1] if self._deliveries.exists() else []
