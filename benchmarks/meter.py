@@ -13,10 +13,15 @@ from dataclasses import dataclass
 
 import psutil
 
+from sayso.errors import SaysoError
 from sayso.testing.stack import StackHandle
 
 BENCH = "(this benchmark)"
 SUPERVISOR = "supervisor"
+
+
+class ProcessEndedError(SaysoError):
+    """A process was started again in the middle of a measurement."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ class Meter:
         cpu: dict[str, float] = {}
         rss: dict[str, int] = {}
         for name, process in self._processes.items():
-            family = [process] if name in (BENCH, SUPERVISOR) else [process, *process.children(recursive=True)]
+            family = [process] if name in (BENCH, SUPERVISOR) else _family(name, process)
             cpu[name] = sum(_cpu_seconds(member) for member in family)
             rss[name] = sum(_rss_bytes(member) for member in family)
         return Reading(time.time(), cpu, rss, _machine_seconds())
@@ -73,10 +78,17 @@ def usage(before: Reading, after: Reading) -> Usage:
     return Usage(seconds, cpu, max(0.0, 100 * others / (seconds * (os.cpu_count() or 1))))
 
 
+def _family(name: str, process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess as error:
+        raise ProcessEndedError(f"{name} ended while it was measured; its log says why") from error
+
+
 def _cpu_seconds(process: psutil.Process) -> float:
     try:
         times = process.cpu_times()
-    except psutil.NoSuchProcess:  # a child; of a process that has ended, `children` says so
+    except psutil.NoSuchProcess:  # a child that ended between the two calls
         return 0.0
     return times.user + times.system
 

@@ -49,7 +49,7 @@ def main(
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
         "stack": f"{broker} + {ledger}",
         "cases": n,
-        "rounds": rounds,
+        "rounds of each": rounds,
     }
     if as_json_text:
         figures = {"summary": report.summary(played), "rounds": [as_json(one) for one in played]}

@@ -83,8 +83,9 @@ class KafkaTopics:
     """Kafka, with the CloudEvents content type that a foreign producer sets."""
 
     def __init__(self, address: str) -> None:
-        self._producer = Producer({"bootstrap.servers": address, "linger.ms": 0})
-        self._consumer = Consumer({"bootstrap.servers": address, "group.id": "bench", "enable.auto.commit": False})
+        server = {"bootstrap.servers": address, "log_level": 0}  # or it fills the terminal when the stack is stopped
+        self._producer = Producer({**server, "linger.ms": 0})
+        self._consumer = Consumer({**server, "group.id": "bench", "enable.auto.commit": False})
         partitions = self._consumer.list_topics(OUTCOMES, timeout=10).topics[OUTCOMES].partitions
         self._consumer.assign([TopicPartition(OUTCOMES, number, OFFSET_BEGINNING) for number in partitions])
 
