@@ -5,17 +5,18 @@ In: topic and bytes. Out: bytes on the broker itself, and everything that a topi
 
 from __future__ import annotations
 
+import time
 from typing import Any, Protocol
 
 import valkey
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
-from valkey.backoff import ConstantBackoff
-from valkey.retry import Retry
 
 from sayso.stack.state import StackState
 
 CONTENT_TYPE = "application/cloudevents+json"
 ANSWER_SECONDS = 10.0
+AWAY_SECONDS = 90.0
+RETRY_SECONDS = 0.2
 
 
 class ForeignClient(Protocol):
@@ -43,15 +44,13 @@ class ValkeyClient:
             host=host,
             port=int(port),
             socket_timeout=ANSWER_SECONDS,
-            retry=Retry(ConstantBackoff(0.2), retries=100),  # a sender whose broker is away tries again, with the same event
-            retry_on_error=[valkey.exceptions.ConnectionError, valkey.exceptions.TimeoutError],
         )
 
     def send(self, topic: str, body: bytes, key: str = "") -> None:
-        self._client.xadd(topic, {"data": body})
+        self._add(topic, {"data": body})
 
     def send_without_body(self, topic: str, key: str = "") -> None:
-        self._client.xadd(topic, {"note": "there is no field `data`"})
+        self._add(topic, {"note": "there is no field `data`"})
 
     def read(self, topic: str) -> list[bytes]:
         entries: Any = self._client.xrange(topic)
@@ -59,6 +58,18 @@ class ValkeyClient:
 
     def close(self) -> None:
         self._client.close()
+
+    def _add(self, topic: str, fields: dict[str, bytes | str]) -> None:
+        """A sender whose broker is away tries again: what was taken without an answer is then there twice."""
+        deadline = time.monotonic() + AWAY_SECONDS
+        while True:
+            try:
+                self._client.xadd(topic, fields)
+            except (valkey.exceptions.ConnectionError, valkey.exceptions.TimeoutError):
+                assert time.monotonic() < deadline, f"the broker was away for {AWAY_SECONDS:g} s"
+                time.sleep(RETRY_SECONDS)
+            else:
+                return
 
 
 class KafkaClient:
@@ -95,7 +106,7 @@ class KafkaClient:
             headers={"content-type": CONTENT_TYPE},
             on_delivery=lambda error, _: failures.append(error) if error else None,
         )
-        assert self._producer.flush(ANSWER_SECONDS * 3) == 0, f"the broker did not take a message for {topic}"
+        assert self._producer.flush(AWAY_SECONDS) == 0, f"the broker did not take a message for {topic}"
         assert not failures, failures
 
 
