@@ -6,6 +6,7 @@ In: a `StackHandle`. Out: sends through the broker itself, waits for states, rea
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,7 @@ class RunningSystem:
 
     def dead_letters(self, *, seq: int) -> list[dict[str, Any]]:
         """The dead letters of one row, each event id once for each time that it is on the topic."""
-        return [one for one in self.messages("deadletters") if one["id"].split(":")[1] == str(seq)]
+        return [one for one in self.messages("deadletters") if re.split("[:-]", one["id"])[1] == str(seq)]
 
     # What became of it.
 
