@@ -1,7 +1,8 @@
 """The engine port: starting workflow instances, raising events to them, asking for their state.
 
 `DaprEngine` is Dapr Workflow behind the app's own sidecar. Every call has a deadline, because without a connected worker a start
-hangs. Errors that pass by themselves are `TransientError`. Measured behaviour: DAPR_FACTS, Starting and Raising events.
+hangs. Errors that pass by themselves are `TransientError`. What Dapr does
+was measured: tests/integration/test_dapr_facts.py.
 """
 
 from __future__ import annotations

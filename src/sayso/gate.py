@@ -1,4 +1,4 @@
-"""The decision gate: one pure function that every decision passes, whichever way it came (DESIGN §3.7).
+"""The decision gate: one pure function that every decision passes, whichever way it came (ARCHITECTURE, invariant 8).
 
 In: what the case allows, and a raised event. Out: an accepted `Decision`, or a `Refused` with a reason that a person understands.
 """
@@ -44,7 +44,7 @@ class Refused:
 
 
 def decide(stage: Stage, event: RaisedEvent) -> Decision | Refused:
-    """Judge one decision. Understands `{approved, approver, reason}`, `{approver}` and `{approved}` (SEED_SPEC)."""
+    """Judge one decision. Understands `{approved, approver, reason}`, `{approver}` and `{approved}` (docs/seeds.md)."""
     refusal = admit(stage, event)
     if refusal is not None:
         return refusal

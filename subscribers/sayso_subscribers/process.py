@@ -10,6 +10,7 @@ import structlog
 
 from sayso.correlation.bindings import load_bindings
 from sayso.engine import DaprEngine
+from sayso.errors import TransientError
 from sayso.ledger import open_ledger, read_ledger_id
 from sayso.publisher import DaprPublisher
 from sayso.settings import Settings
@@ -29,11 +30,25 @@ def run(settings: Settings) -> None:
     dispatcher = Dispatcher(ledger, engine, publisher, bindings, settings, read_ledger_id(ledger))
     app = subscribed_app(settings.pubsub, bindings.topics, receiver(ledger, dispatcher.wake))
     stopping = threading.Event()
+    asked_to_stop = threading.Event()
+
+    def ask_to_stop(*_: object) -> None:
+        asked_to_stop.set()
+        stopping.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+        signal.signal(number, ask_to_stop)
     port = int(os.environ.get("APP_PORT", "50051"))
     address = os.environ.get("SAYSO_APP_ADDRESS", "127.0.0.1")
-    serving = threading.Thread(target=app.run, kwargs={"app_port": port, "listen_address": address}, daemon=True)
+
+    def serve() -> None:
+        """An app that cannot listen, or ends by itself, must not leave a process behind that looks alive."""
+        try:
+            app.run(app_port=port, listen_address=address)
+        finally:
+            stopping.set()
+
+    serving = threading.Thread(target=serve, daemon=True)
     serving.start()
     dispatcher.start()
     log.info("receiving", topics=list(bindings.topics), port=port)
@@ -42,4 +57,6 @@ def run(settings: Settings) -> None:
     dispatcher.stop()
     publisher.close()
     ledger.close()
+    if not asked_to_stop.is_set():
+        raise TransientError(f"the app's gRPC server ended by itself; is port {port} taken?")
     log.info("stopped")

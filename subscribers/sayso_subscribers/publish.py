@@ -1,4 +1,4 @@
-"""The publishing lane: the outbox onto its topics, at least once, always with the same event id (DESIGN §3.12)."""
+"""The publishing lane: the outbox onto its topics, at least once, always with the same event id (ARCHITECTURE, invariant 7)."""
 
 from __future__ import annotations
 

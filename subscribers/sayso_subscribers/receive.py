@@ -1,7 +1,7 @@
 """Receive: the handler of every topic.
 
 In: one raw message from daprd. Out: SUCCESS after the ledger has committed its bytes, RETRY if it could not. Nothing else happens
-here, so a message is acknowledged within one commit and never waits for a workflow (DESIGN §3.1).
+here, so a message is acknowledged within one commit and never waits for a workflow (ARCHITECTURE, invariant 1).
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ class Router:
             failed: Future[EventState | None] = Future()
             failed.set_exception(error)
             return failed
-        return self._ledger.submit(partial(route, seq=event.seq, verdict=verdict, rules=self._rules))
+        return self._ledger.submit(partial(route, seq=event.seq, verdict=verdict, rules=self._rules, digest=event.digest))
 
     def _collect(self, event: DueEvent, answer: Future[EventState | None]) -> None:
         try:

@@ -114,7 +114,7 @@ def test_a_burst_of_large_bad_messages_does_not_stop_the_dead_letters(system: Ru
     for body in bodies:
         system.broker.send("approvals", body)
     rows = [at_rest(system, "approvals", body) for body in bodies]
-    wanted = {f"dead:{row.seq}:rejected:1" for row in rows}
+    wanted = {f"dead:{row.seq}-{row.received_at_ms}:rejected:1" for row in rows}
     eventually(lambda: wanted <= {one["id"] for one in system.messages("deadletters")}, DEADLINE_SECONDS, "their dead letters", 0.5)
 
 
@@ -125,7 +125,7 @@ def test_nothing_bad_is_tried_again(system: RunningSystem) -> None:
     before = [at_rest(system, "tasks", body) for body in bodies]
     assert {row.state for row in before} == {"rejected", "unmatched"}
     assert {(row.attempts, row.sightings, row.due_at_ms) for row in before} == {(0, 1, None)}
-    letters = {f"dead:{row.seq}:{row.state}:1" for row in before}
+    letters = {f"dead:{row.seq}-{row.received_at_ms}:{row.state}:1" for row in before}
     eventually(lambda: letters <= {one["id"] for one in system.messages("deadletters")}, DEADLINE_SECONDS, "their dead letters")
 
     newest = max(row.received_at_ms for row in before)

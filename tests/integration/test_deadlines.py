@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from conftest import MAIN_PAIRS, name_of, system_on
 from running_system import PURCHASES, RunningSystem
 from shop_events import decision, fresh, payment, purchase, request, task
+from stack_pairs import MAIN_PAIRS, name_of, system_on
 from waiting import eventually
 
 pytestmark = pytest.mark.stack

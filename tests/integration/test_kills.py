@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import MAIN_PAIRS, name_of, system_on
 from running_system import RunningSystem
 from shop_events import Event, decision, fresh, payment, purchase
 from sqlalchemy import Row, func, select
+from stack_pairs import MAIN_PAIRS, name_of, system_on
 from waiting import eventually
 
 from sayso.ledger.schema import cases, events, outbox

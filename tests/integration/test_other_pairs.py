@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from conftest import OTHER_PAIRS, name_of, system_on
 from running_system import DEADLINE_SECONDS, RunningSystem
 from shop_events import decision, fresh, payment, purchase
+from stack_pairs import OTHER_PAIRS, name_of, system_on
 from waiting import eventually
 
 pytestmark = pytest.mark.stack

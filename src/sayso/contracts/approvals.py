@@ -1,6 +1,6 @@
 """Approvals: what Sayso asks (`sayso.approval.requested.v1`) and what is decided (`sayso.approval.decided.v1`).
 
-A decision names its case by `order_id`, `request_id` or `task_id`, or by `workflow` and `key`. SEED_SPEC's three payloads are
+A decision names its case by `order_id`, `request_id` or `task_id`, or by `workflow` and `key`. docs/seeds.md's three payloads are
 understood: `{approved, approver, reason}`, `{approver}` alone (an approval, purchase orders only) and `{approved}` alone.
 """
 

@@ -1,6 +1,6 @@
 """What other systems ask for: the events that start a case. The models are also the workflows' inputs.
 
-Source of names and shapes: SEED_SPEC, sections approval_workflow (000), purchase_order_workflow (003), Task approval (000-002).
+Source of names and shapes: docs/seeds.md, sections approval_workflow (000), purchase_order_workflow (003), Task approval (000-002).
 """
 
 from __future__ import annotations

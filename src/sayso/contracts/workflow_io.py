@@ -10,9 +10,9 @@ import hashlib
 import json
 from contextlib import suppress
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from sayso.contracts.cases import Outcome
 from sayso.contracts.money import Amount
@@ -42,7 +42,6 @@ class Plan(Snapshot):
     approval_timeout_seconds: float
     payment_timeout_seconds: float | None = None
     accept_raw_raise: bool = False
-    resolution: int = 1
 
 
 class CaseInput(Snapshot):
@@ -56,10 +55,10 @@ class CaseInput(Snapshot):
 class RaisedEvent(Snapshot):
     """What `raise_workflow_event` carries: the event's identity first, because a workflow uses an event at most once."""
 
-    seq: int | None
+    seq: Annotated[int, Field(ge=1, le=2**63 - 1)] | None
     identity: str
     name: str
-    received_at: datetime | None
+    received_at: AwareDatetime | None
     data: dict[str, Any]
     channel: str = "topic"
 

@@ -1,7 +1,8 @@
 """Opening a case, and the lock that every transaction on a case takes first.
 
 In: a correlated start event. Out: one open case for (workflow, key), its first approval task, what is asked of whom, and the
-early events that waited for it: all in one transaction. Invariant (DESIGN §3.3): a partial unique index allows one open case a key.
+early events that waited for it: all in one transaction. A partial unique index allows one open case a key (ARCHITECTURE,
+invariant 3).
 """
 
 from __future__ import annotations

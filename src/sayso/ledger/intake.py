@@ -1,7 +1,7 @@
 """Intake: the original bytes of a message become a row, once.
 
-In: topic and bytes, as the broker delivered them. Out: a committed row in state `received`. Invariant (DESIGN §3.1): the handler
-acknowledges only after this commit, and nothing else happens before it. The same bytes again are a sighting, not a row.
+In: topic and bytes, as the broker delivered them. Out: a committed row in state `received`. The handler acknowledges
+only after this commit, and nothing else happens before it (ARCHITECTURE, invariant 1). The same bytes again are a sighting, not a row.
 """
 
 from __future__ import annotations

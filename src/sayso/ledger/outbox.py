@@ -1,4 +1,4 @@
-"""The outbox: what Sayso publishes, written in the transaction that causes it (DESIGN §3.12).
+"""The outbox: what Sayso publishes, written in the transaction that causes it (ARCHITECTURE, invariant 7).
 
 In: an event to publish, with an id made from what caused it. Out: a due row; the dispatcher publishes it at least once,
 always with that id. The same id again is no second row.
@@ -56,7 +56,7 @@ def publish_dead_letter(tx: Transaction, event: Mapping[str, Any]) -> None:
     """Put an event that could not be used on `deadletters`, once for each time that it came to rest there."""
     publish(
         tx,
-        event_id=f"dead:{event['seq']}:{event['state']}:{event['sightings']}",
+        event_id=f"dead:{event['seq']}-{event['received_at_ms']}:{event['state']}:{event['sightings']}",
         topic="deadletters",
         event_type="sayso.event.dead.v1",
         key=event["key"] or event["topic"],
@@ -117,8 +117,12 @@ def mark_published(tx: Transaction, seqs: Iterable[int]) -> None:
 
 
 def postpone(tx: Transaction, table: Any, seqs: Iterable[int], delay_ms: int, error: str) -> None:
-    """Not this time: due again after `delay_ms`."""
-    tx.run(update(table).where(table.c.seq.in_(list(seqs))).values(due_at_ms=tx.now_ms + delay_ms, last_error=error[:500]))
+    """Not this time: due again after `delay_ms`, unless another dispatcher, after the lease, has done it meanwhile."""
+    tx.run(
+        update(table)
+        .where(table.c.seq.in_(list(seqs)), table.c.due_at_ms.isnot(None))
+        .values(due_at_ms=tx.now_ms + delay_ms, last_error=error[:500])
+    )
 
 
 @dataclass(frozen=True)

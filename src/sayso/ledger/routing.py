@@ -22,6 +22,7 @@ from sayso.ledger.schema import cases, events
 from sayso.ledger.statements import locked
 from sayso.ledger.states import RESENT, EventState
 
+SETTLES_WITHIN_MS = 200
 Understood = Unmatched | Record | Start | Resume
 
 
@@ -33,19 +34,20 @@ class DueEvent:
     topic: str
     original: bytes
     state: EventState
+    digest: str
 
 
 def due_events(tx: Transaction, limit: int) -> list[DueEvent]:
     """The oldest rows that are due, in ledger order."""
     found = tx.all(_DUE_EVENTS, {"now_ms": tx.now_ms, "max_rows": limit})
-    return [DueEvent(row.seq, row.topic, bytes(row.original), EventState(row.state)) for row in found]
+    return [DueEvent(row.seq, row.topic, bytes(row.original), EventState(row.state), row.digest) for row in found]
 
 
-def route(tx: Transaction, seq: int, verdict: Verdict, rules: Rules) -> EventState | None:  # noqa: PLR0911 - one a verdict
+def route(tx: Transaction, seq: int, verdict: Verdict, rules: Rules, digest: str | None = None) -> EventState | None:  # noqa: PLR0911 - one a verdict
     """Give the event its place; None when another dispatcher already did, or when it was a repetition."""
     row = tx.one(_lock_event(tx.dialect), {"seq": seq})
-    if row is None or row.state != EventState.RECEIVED:
-        return None
+    if row is None or row.state != EventState.RECEIVED or (digest is not None and row.digest != digest):
+        return None  # routed meanwhile, or a resend has put other bytes there: the verdict was on what it was
     known = _description(verdict)
     if isinstance(verdict, Rejected):
         return move(tx, row, EventState.REJECTED, verdict.reason, **known)
@@ -108,6 +110,9 @@ def _repetition(tx: Transaction, row: Row[Any], original: Row[Any], verdict: Und
     if original.content_digest != verdict.event.content_digest:
         reason = f"event {original.seq} has the same source and id, but says something else"
         return move(tx, row, EventState.CONFLICT, reason, **_description(verdict))
+    if original.state == EventState.RECEIVED:  # it may come to rest where a resend drives it again: decide after it
+        tx.run(update(events).where(events.c.seq == row.seq).values(due_at_ms=tx.now_ms + SETTLES_WITHIN_MS))
+        return None
     values: dict[str, Any] = {"sightings": events.c.sightings + row.sightings, "last_seen_at_ms": row.last_seen_at_ms}
     if original.state in RESENT:  # since then there may be a binding, or the case
         values |= {"state": EventState.RECEIVED.value, "due_at_ms": tx.now_ms}
@@ -145,7 +150,7 @@ def _resume(tx: Transaction, row: Row[Any], verdict: Resume, known: dict[str, An
 
 _EVENT = select(events).where(events.c.seq == bindparam("seq"))
 _DUE_EVENTS = (
-    select(events.c.seq, events.c.topic, events.c.original, events.c.state)
+    select(events.c.seq, events.c.topic, events.c.original, events.c.state, events.c.digest)
     .where(events.c.due_at_ms <= bindparam("now_ms"))
     .order_by(events.c.seq)
     .limit(bindparam("max_rows"))

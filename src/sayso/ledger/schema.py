@@ -72,6 +72,7 @@ events = Table(
     Column("attempts", Integer, nullable=False),
     Column("due_at_ms", BigInteger),
     UniqueConstraint("topic", "digest"),
+    sqlite_autoincrement=True,  # a number never comes back, although a repetition's row is deleted
 )
 Index(
     "ix_events_due",

@@ -1,4 +1,4 @@
-"""The state machine of an event: the one table of what may become what (DESIGN §3.2).
+"""The state machine of an event: the one table of what may become what (ARCHITECTURE, invariant 2).
 
 `received` is where every message begins, at its commit. A state without a way out is final; `FAILED` ones go to the dead letters.
 """

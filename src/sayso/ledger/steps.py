@@ -1,8 +1,8 @@
 """Steps: what an activity of a workflow writes down, in one transaction.
 
 In: a `StepInput` (and the answer of the effect, if it had one). Out: the step's result; a rerun gets the same one. Invariants:
-a step is recorded once (case + step + iteration); closing a case and marking what it did not use is one transaction (DESIGN §3.4);
-a step of a closed case does nothing.
+a step is recorded once (case + step + iteration); closing a case and marking what it did not use is one transaction
+(ARCHITECTURE, invariant 4); a step of a closed case does nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Row, bindparam, insert, select, update
+from sqlalchemy import Row, and_, bindparam, insert, select, update
 
 from sayso.contracts.workflow_io import CaseRef, Closing, DeadlineInput, StepInput
 from sayso.ledger import audit
@@ -26,16 +26,19 @@ from sayso.ledger.states import MATTERS_TO_A_CASE, EventState
 from sayso.policy import STAGE
 
 SKIPPED = {"skipped": "the case has ended"}
+UNKNOWN = {"skipped": "no such case in this ledger"}
 EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 def earlier_result(tx: Transaction, step: StepInput) -> dict[str, Any] | None:
-    """The result that this step already has, or `SKIPPED` when its case has ended; None when it is still to be done."""
+    """The result that this step already has, or why it is skipped: its case has ended or is none of ours. None: it is to be done."""
     done = tx.one(_STEP, {"instance_id": step.case.instance_id, "step": step.step, "iteration": step.iteration})
     if done is not None:
         return dict(json.loads(done.result))
     case = tx.one(_CASE, {"instance_id": step.case.instance_id})
-    return dict(SKIPPED) if case is not None and case.phase == "closed" else None
+    if case is None:
+        return dict(UNKNOWN)
+    return dict(SKIPPED) if case.phase == "closed" else None
 
 
 def complete_step(tx: Transaction, step: StepInput, result: dict[str, Any]) -> dict[str, Any]:
@@ -45,8 +48,7 @@ def complete_step(tx: Transaction, step: StepInput, result: dict[str, Any]) -> d
     if earlier is not None:
         return earlier
     case = tx.one(_CASE, {"instance_id": step.case.instance_id})
-    if case is None:
-        return {"skipped": "no such case in this ledger"}
+    assert case is not None  # or it would have been skipped
     tx.run(
         _INSERT_STEP,
         {
@@ -68,7 +70,7 @@ def complete_step(tx: Transaction, step: StepInput, result: dict[str, Any]) -> d
 
 
 def confirm_deadline(tx: Transaction, asked: DeadlineInput) -> dict[str, Any]:
-    """Whether the deadline has truly passed without an event that came before it (DESIGN §3.4).
+    """Whether the deadline has truly passed without an event that came before it (ARCHITECTURE, invariant 4).
 
     `pending` counts events that were in the ledger in time and that the workflow has not seen yet: it waits for them. Events that
     nobody has looked at yet may be such events, so they count too.
@@ -85,7 +87,9 @@ def confirm_deadline(tx: Transaction, asked: DeadlineInput) -> dict[str, Any]:
         )
     )
     unseen = [row.seq for row in mine if row.seq not in asked.handled]
-    unrouted = tx.one(select(events.c.seq).where(events.c.state == EventState.RECEIVED.value, in_time).limit(1))
+    # One that routing keeps failing on must not hold up the deadlines of all cases.
+    unlooked_at = and_(events.c.state == EventState.RECEIVED.value, events.c.attempts == 0)
+    unrouted = tx.one(select(events.c.seq).where(unlooked_at, in_time).limit(1))
     pending = len(unseen) + (unrouted is not None)
     if pending == 0:
         tx.run(

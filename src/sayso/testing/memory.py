@@ -1,7 +1,8 @@
 """Engine and broker in memory: the real workflows and activities run, under a clock that tests move.
 
-In: what the dispatcher calls. Out: instances under virtual time, and what was published. Invariant: they behave as DAPR_FACTS says of
-the real ones: a start of an ended id runs it again, a raise to an ended one is lost, events of an unknown one are an error.
+In: what the dispatcher calls. Out: instances under virtual time, and what was published. Invariant: they behave as the real ones do
+(tests/integration/test_dapr_facts.py): a start of an ended id runs it again, a raise to an ended one is lost, events of an
+unknown one are an error.
 """
 
 from __future__ import annotations

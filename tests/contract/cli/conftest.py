@@ -3,37 +3,18 @@
 from __future__ import annotations
 
 import io
-import json
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "ledger"))  # ledger_world stands beside the ledger's own tests
 
+from answers import Answer, Sayso
 from ledger_world import PROJECT, World
 
 from sayso.cli.main import main
 from sayso.ledger import Ledger
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a command printed, and its exit code."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Sayso = Callable[..., Answer]
 
 
 @pytest.fixture

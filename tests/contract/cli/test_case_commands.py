@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conftest import Sayso
+from answers import Sayso
 from ledger_world import WORKFLOW, World
 
 from sayso.ledger.schema import outbox

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 
-from conftest import Sayso
+from answers import Sayso
 from ledger_world import PURCHASE, World, cloudevent, purchase
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import Sayso
+from answers import Sayso
 from ledger_world import PROJECT, PURCHASE, World, cloudevent, purchase
 
 EXAMPLES = PROJECT / "examples" / "events"

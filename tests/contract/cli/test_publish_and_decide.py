@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import Sayso
+from answers import Sayso
 from ledger_world import BINDINGS, PURCHASE, WORKFLOW, World, cloudevent, purchase
 
 from sayso.cli.deciding import Decision, decision_event

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import Sayso
+from answers import Sayso
 from ledger_world import PROJECT
 
 

@@ -1,4 +1,4 @@
-"""The engine in memory behaves as the measured real one does (DAPR_FACTS, Starting and Raising events)."""
+"""The engine in memory behaves as the measured real one does (tests/integration/test_dapr_facts.py, Starting and Raising events)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""approval_workflow, as SEED_SPEC says it (000)."""
+"""approval_workflow, as docs/seeds.md says it (000)."""
 
 from __future__ import annotations
 

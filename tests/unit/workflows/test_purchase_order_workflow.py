@@ -1,4 +1,4 @@
-"""purchase_order_workflow, as SEED_SPEC says it (003), with the payment that is ours."""
+"""purchase_order_workflow, as docs/seeds.md says it (003), with the payment that is ours."""
 
 from __future__ import annotations
 

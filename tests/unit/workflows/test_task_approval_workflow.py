@@ -1,4 +1,4 @@
-"""task_approval_workflow, as SEED_SPEC says it (Task approval; one stage)."""
+"""task_approval_workflow, as docs/seeds.md says it (Task approval; one stage)."""
 
 from __future__ import annotations
 

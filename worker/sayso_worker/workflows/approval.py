@@ -1,4 +1,4 @@
-"""approval_workflow: one approval for anything (SEED_SPEC, 000)."""
+"""approval_workflow: one approval for anything (docs/seeds.md, 000)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """The mailbox: several event names and one deadline, nothing lost, order kept, each event at most once.
 
 One pending task a name, made again only after it completed: a second wait of the same name would swallow an event, and so does a wait
-that lost a `when_any` and was dropped (DAPR_FACTS, Raising events). An event that nobody asks for yet is kept until somebody does.
+that lost a `when_any` and was dropped (tests/integration/test_dapr_facts.py). An event that
+nobody asks for yet is kept until somebody does.
 """
 
 from __future__ import annotations

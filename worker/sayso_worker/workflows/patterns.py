@@ -1,7 +1,7 @@
 """Patterns that workflows compose with `yield from`: wait for a decision, wait for a payment.
 
 Each wait has a deadline, refuses what the gate refuses and goes on waiting, and asks the ledger before it believes its timer: an
-event that arrived in time counts, even if the timer was seen first (DESIGN §3.4).
+event that arrived in time counts, even if the timer was seen first (ARCHITECTURE, invariant 4).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""purchase_order_workflow: approve, place, be paid (SEED_SPEC, 003; the payment is ours)."""
+"""purchase_order_workflow: approve, place, be paid (docs/seeds.md, 003; the payment is ours)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""task_approval_workflow: a manager approves a task (SEED_SPEC, Task approval; one stage, the variant `task_48h`)."""
+"""task_approval_workflow: a manager approves a task (docs/seeds.md, Task approval; one stage, the variant `task_48h`)."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, and_, or_, select
 
 from sayso.config_file import did_you_mean
 from sayso.errors import ConfigurationError
@@ -49,12 +49,6 @@ def list_events(tx: Transaction, state: str | None = None, topic: str | None = N
     return [event_view(row) for row in tx.all(query)]
 
 
-def count_events(tx: Transaction) -> int:
-    """How many events there are in all."""
-    row = tx.one(select(func.count()).select_from(events))
-    return int(row[0]) if row is not None else 0
-
-
 def find_events(tx: Transaction, reference: str, source: str | None = None) -> list[EventView]:
     """The events that a person may mean: by CloudEvent id, by the ledger's number, or by `#NUMBER`, which is only that."""
     meanings = [] if reference.startswith("#") and number_in(reference[1:]) is not None else [events.c.event_id == reference]
@@ -77,7 +71,7 @@ def detail_of(tx: Transaction, event: EventView) -> EventDetail:
     """Everything about one event. What it caused was written in the transaction that used it: same case, same moment."""
     changed_at_ms = round(event.changed_at.timestamp() * 1000)
     caused = and_(outbox.c.instance_id == event.case, outbox.c.created_at_ms == changed_at_ms, ~outbox.c.event_id.like("dead:%"))
-    dead = outbox.c.event_id.like(f"dead:{event.number}:%")
+    dead = outbox.c.event_id.like(f"dead:{event.number}-%")
     uses_its_case = event.case is not None and event.state in (EventState.STARTED, EventState.CONSUMED)
     return EventDetail(
         event=event,

@@ -138,7 +138,7 @@ def _refusal(tx: Transaction, verdict: Resume, case: CaseView) -> str | None:
     deadline = case.opened_at + timedelta(seconds=plan.approval_timeout_seconds)
     stage = Stage(case.workflow, case.request.get("requester"), deadline, plan.accept_raw_raise)
     raised = RaisedEvent(
-        seq=0, identity=verdict.event.identity, name=verdict.event_name, received_at=moment(tx.now_ms), data=verdict.payload
+        seq=1, identity=verdict.event.identity, name=verdict.event_name, received_at=moment(tx.now_ms), data=verdict.payload
     )
     answer = decide(stage, raised)
     return answer.reason if isinstance(answer, Refused) else None
