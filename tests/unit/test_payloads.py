@@ -52,6 +52,7 @@ GOOD: dict[str, dict[str, Any]] = {
         "original": "e30=",
         "original_bytes": 2,
     },
+    "sayso.alert.raised.v1": {"kind": "k", "reason": "r", "raised_at": AT},
 }
 REQUIRED = [
     (name, field) for name, data in GOOD.items() for field in data if EVENT_TYPES[name].model.model_fields[field].is_required()

@@ -52,3 +52,13 @@ class EventDead(Payload):
     received_at: datetime
     original: str | None
     original_bytes: int
+
+
+class AlertRaised(Payload):
+    """`sayso.alert.raised.v1` on `alerts`: something that an operator must see; `kind` says what."""
+
+    kind: str
+    reason: str
+    case: str | None = None
+    raised_at: datetime
+    detail: dict[str, Any] = {}

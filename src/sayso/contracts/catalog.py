@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from sayso.contracts.approvals import ApprovalDecided, ApprovalRequested
-from sayso.contracts.cases import CaseClosed, EventDead
+from sayso.contracts.cases import AlertRaised, CaseClosed, EventDead
 from sayso.contracts.payload import Payload
 from sayso.contracts.payments import PaymentCaptured, PaymentFailed, PaymentRequested
 from sayso.contracts.requests import ApprovalRequest, PurchaseRequested, PurchaseWithdrawn, TaskRequested
@@ -38,6 +38,7 @@ EVENT_TYPES: Mapping[str, EventType] = MappingProxyType(
         "sayso.payment.requested.v1": EventType(PaymentRequested, "payment-commands", "out"),
         "sayso.case.closed.v1": EventType(CaseClosed, "outcomes", "out"),
         "sayso.event.dead.v1": EventType(EventDead, "deadletters", "out"),
+        "sayso.alert.raised.v1": EventType(AlertRaised, "alerts", "out"),
     }
 )
 

@@ -1,0 +1,39 @@
+"""Alerts: what an operator must see, as an event on `alerts`, written in the transaction that notices it.
+
+In: a kind (kebab-case), a sentence, and a word that names this occurrence. Out: one row of the outbox; the same occurrence again
+is no second alert. The kinds are the table `ALERTS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from sayso.ledger.database import Transaction
+from sayso.ledger.outbox import moment, publish
+
+ALERTS: Mapping[str, str] = MappingProxyType({})
+"""Kind → when it is raised. Documented in docs/operations.md."""
+
+
+def alert(
+    tx: Transaction, kind: str, *, occurrence: str, reason: str, instance_id: str | None = None, detail: Mapping[str, Any] | None = None
+) -> None:
+    """Raise the alert `kind` for this `occurrence`, once."""
+    assert kind in ALERTS, f"{kind} is no known alert"
+    publish(
+        tx,
+        event_id=f"alert:{kind}:{occurrence}"[:200],
+        topic="alerts",
+        event_type="sayso.alert.raised.v1",
+        key=instance_id or kind,
+        instance_id=instance_id,
+        data={
+            "kind": kind,
+            "reason": reason,
+            "case": instance_id,
+            "raised_at": moment(tx.now_ms).isoformat(),
+            "detail": dict(detail or {}),
+        },
+    )
