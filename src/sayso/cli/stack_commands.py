@@ -41,11 +41,19 @@ def up(
     ledger: Annotated[LedgerKind, typer.Option(help="Where the ledger is; with postgresql Dapr's state is there too.")] = "sqlite",
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when the stack is ready; it goes on running.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin with nothing: remove all data of the state folder.")] = False,
+    replicas: Annotated[int, typer.Option(min=1, max=4, help="Sidecars with subscribers and worker of their own.")] = 1,
     project: ProjectOption = HERE,
     state_dir: StateDirOption = STATE_DIR,
 ) -> None:
     """Start the local stack and wait until every part is truly ready. Ctrl-C stops it."""
-    options = UpOptions(project=project.resolve(), state_dir=_located(project, state_dir), broker=broker, ledger=ledger, fresh=fresh)
+    options = UpOptions(
+        project=project.resolve(),
+        state_dir=_located(project, state_dir),
+        broker=broker,
+        ledger=ledger,
+        fresh=fresh,
+        replicas=replicas,
+    )
     running = StackState.load(options.state_dir)
     if leftovers.supervisor_of(running) is not None:
         raise already_running(options.state_dir)

@@ -18,7 +18,13 @@ ALERTS: Mapping[str, str] = MappingProxyType({})
 
 
 def alert(
-    tx: Transaction, kind: str, *, occurrence: str, reason: str, instance_id: str | None = None, detail: Mapping[str, Any] | None = None
+    tx: Transaction,
+    kind: str,
+    *,
+    occurrence: str,
+    reason: str,
+    instance_id: str | None = None,
+    detail: Mapping[str, Any] | None = None,
 ) -> None:
     """Raise the alert `kind` for this `occurrence`, once."""
     assert kind in ALERTS, f"{kind} is no known alert"

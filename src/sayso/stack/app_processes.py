@@ -6,7 +6,7 @@ In: dapr.yaml's apps, services.yaml. Out: their processes, with everything in th
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from sayso.services import load_services
@@ -21,11 +21,13 @@ WORKER_ROLE = "worker"
 LOOPBACK = "127.0.0.1,localhost"
 
 
-def app_processes(app: App, at: SidecarPorts, environment: Mapping[str, str], after: tuple[str, ...]) -> list[ProcessSpec]:
+def app_processes(
+    app: App, at: SidecarPorts, environment: Mapping[str, str], after: tuple[str, ...], named: Callable[[str], str]
+) -> list[ProcessSpec]:
     """One process a role of this app."""
     return [
         ProcessSpec(
-            name=name,
+            name=named(name),
             command=command,
             directory=app.directory,
             environment={**no_proxy(), **app.env, **at.environment(), **environment, "PYTHONUNBUFFERED": "1"},

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from sayso.errors import ConfigurationError
@@ -22,19 +24,26 @@ if TYPE_CHECKING:
 
 NAME = "kafka"
 DEFAULT_PORT = 9092
-PARTITIONS = 4
-"""One partition is handled one event at a time; four keep the ledger's writer busy on two cores."""
+PARTITIONS = 8
+"""One partition is handled one event at a time; eight keep the ledger's writer busy, and are shared out among replicas."""
 
 FORMAT_SECONDS = 60
 ASK_SECONDS = 1.5
 
 
-def kafka(installation: KafkaInstallation, port: int, controller_port: int, folder: Path, topics: frozenset[str]) -> ProcessSpec:
-    """The broker on this port, with its data in `folder`."""
+def kafka(
+    installation: KafkaInstallation,
+    port: int,
+    controller_port: int,
+    folder: Path,
+    topics: frozenset[str],
+    advertised: Mapping[int, int] = MappingProxyType({}),
+) -> ProcessSpec:
+    """The broker on this port, with its data in `folder`; `advertised` has further ports, each with the one that it tells clients."""
     folder.mkdir(parents=True, exist_ok=True)
     data = folder / "log"
     properties = folder / "server.properties"
-    properties.write_text(server_properties(data, port, controller_port, PARTITIONS), encoding="utf-8")
+    properties.write_text(server_properties(data, port, controller_port, PARTITIONS, advertised), encoding="utf-8")
     return ProcessSpec(
         name=NAME,
         command=tuple(server_command(installation, properties)),

@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from sayso.errors import ConfigurationError
 from sayso.stack.cached_install import Progress, cache_folder, install_once, run_tool
@@ -96,16 +98,25 @@ def _fetch_jars(work: Path, progress: Progress) -> Path:
     return jars
 
 
-def server_properties(data_dir: Path, port: int, controller_port: int, partitions: int = 1) -> str:
-    """The text of server.properties; `partitions` is what a topic gets that is created by its first use."""
+def server_properties(
+    data_dir: Path, port: int, controller_port: int, partitions: int = 1, advertised: Mapping[int, int] = MappingProxyType({})
+) -> str:
+    """The text of server.properties; `partitions` is what a topic gets that is created by its first use.
+
+    `advertised`: further ports to listen on → the port that the broker tells the clients who come there.
+    """
+    more = {f"PROXIED{number}": ports for number, ports in enumerate(advertised.items(), 1)}
+    listens = [f"{name}://127.0.0.1:{own}" for name, (own, _) in more.items()]
+    tells = [f"{name}://127.0.0.1:{told}" for name, (_, told) in more.items()]
+    protocols = [f"{name}:PLAINTEXT" for name in ("PLAINTEXT", "CONTROLLER", *more)]
     return "\n".join(
         [
             "process.roles=broker,controller",
             "node.id=1",
             f"controller.quorum.voters=1@127.0.0.1:{controller_port}",
-            f"listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}",
-            f"advertised.listeners=PLAINTEXT://127.0.0.1:{port}",
-            "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            f"listeners={','.join([f'PLAINTEXT://127.0.0.1:{port}', f'CONTROLLER://127.0.0.1:{controller_port}', *listens])}",
+            f"advertised.listeners={','.join([f'PLAINTEXT://127.0.0.1:{port}', *tells])}",
+            f"listener.security.protocol.map={','.join(protocols)}",
             "controller.listener.names=CONTROLLER",
             f"log.dirs={data_dir}",
             "auto.create.topics.enable=true",

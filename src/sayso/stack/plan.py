@@ -7,7 +7,7 @@ Invariant: nothing is started here; the folders that hold data are made.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -25,6 +25,8 @@ from sayso.stack.process import Layer, ProcessSpec
 from sayso.stack.runtime import Runtime, install_runtime
 from sayso.stack.sidecar import ControlPlane, SidecarPorts, sidecar
 from sayso.stack.state import Broker, LedgerKind, StackState
+from sayso.stack.toxiproxy import NAME as TOXIPROXY
+from sayso.stack.toxiproxy import Proxies, install_toxiproxy
 from sayso.stack.valkey import DEFAULT_PORT as VALKEY_PORT
 from sayso.stack.valkey import valkey
 
@@ -43,6 +45,10 @@ class UpOptions(BaseModel):
     ledger: LedgerKind = "sqlite"
     fresh: bool = False
     use_default_ports: bool = True
+    replicas: int = 1
+    """How many sidecars each app has, each with processes of its own; all share broker, state store and ledger."""
+    partitionable: bool = False
+    """Every replica reaches broker and database through a proxy of its own, which can be cut."""
     environment: dict[str, str] = {}
     """Laid over the environment of the project's own processes."""
 
@@ -65,19 +71,21 @@ class UpOptions(BaseModel):
 
 @dataclass(frozen=True)
 class Tools:
-    """What is installed for the stack; Kafka only when it was asked for."""
+    """What is installed for the stack; Kafka and toxiproxy only when they were asked for."""
 
     runtime: Runtime
     kafka: KafkaInstallation | None = None
+    toxiproxy: Path | None = None
 
 
 def install_tools(options: UpOptions, progress: Progress) -> Tools:
     """Find or install what these options need; `progress` gets lines of text meanwhile."""
     runtime = install_runtime(progress)
+    toxiproxy = install_toxiproxy(progress) if options.partitionable else None
     if options.broker != "kafka":
-        return Tools(runtime)
+        return Tools(runtime, toxiproxy=toxiproxy)
     require_client()
-    return Tools(runtime, install_kafka(progress))
+    return Tools(runtime, install_kafka(progress), toxiproxy)
 
 
 def subscriptions_of(config_dir: Path) -> frozenset[str]:
@@ -90,6 +98,20 @@ def subscriptions_of(config_dir: Path) -> frozenset[str]:
     return frozenset(load_bindings(path).topics)
 
 
+@dataclass
+class Replica:
+    """One sidecar of each app, with the app's processes: how they reach what all replicas share."""
+
+    number: int
+    ledger_url: str
+    components: dict[str, str] = field(default_factory=dict)
+    """The variables of components/."""
+
+    def named(self, name: str) -> str:
+        """`worker`, and `worker-2` of the second replica."""
+        return name if self.number == 1 else f"{name}-{self.number}"
+
+
 class StackPlan:
     """All processes of one stack, found step by step: storage, control plane, services, apps, sidecars."""
 
@@ -99,20 +121,23 @@ class StackPlan:
         self._kafka = tools.kafka
         self._subscriptions = subscriptions_of(options.config_dir)
         self._ports = Ports(str(options.state_dir), use_defaults=options.use_default_ports)
+        self._proxies = Proxies(tools.toxiproxy, self._ports)
         self.specs: list[ProcessSpec] = []
         self.redis_host = ""
         self.kafka_brokers = ""
         self.ledger_url = f"sqlite:///{options.state_dir / 'ledger.db'}"
-        self._components: dict[str, str] = {}
+        self._replicas = [Replica(number, ledger_url=self.ledger_url) for number in range(1, options.replicas + 1)]
 
         apps = load_layout(options.project, options.broker, options.ledger)
-        self._at = {app.app_id: SidecarPorts.of(app, self._ports) for app in apps}
+        self._at = [SidecarPorts.of(app, self._ports) for _ in self._replicas for app in apps]
         self._add_storage()
         control_plane = self._add_control_plane()
         self.partners_url = self._add_services()
-        for app in apps:
-            self._add_app(app, control_plane, "daprd" if len(apps) == 1 else f"daprd-{app.app_id}")
-        self._first = self._at[apps[0].app_id]
+        places = iter(self._at)
+        for replica in self._replicas:
+            for app in apps:
+                sidecar_name = "daprd" if len(apps) == 1 else f"daprd-{app.app_id}"
+                self._add_app(app, next(places), replica, control_plane, sidecar_name)
 
     def state(self) -> StackState:
         """The state before anything runs."""
@@ -128,27 +153,42 @@ class StackPlan:
             kafka_brokers=self.kafka_brokers,
             ledger_url=self.ledger_url,
             partners_url=self.partners_url,
-            app_port=self._first.app,
-            dapr_http_port=self._first.http,
-            dapr_grpc_port=self._first.grpc,
+            app_port=self._at[0].app,
+            dapr_http_port=self._at[0].http,
+            dapr_grpc_port=self._at[0].grpc,
+            sidecar_http_ports=[at.http for at in self._at],
+            toxiproxy_port=self._proxies.port,
         )
 
     def _add_storage(self) -> None:
         if self._options.broker == "valkey" or self._options.ledger == "sqlite":
             port = self._ports.take(VALKEY_PORT)
-            self.redis_host = self._components["SAYSO_REDIS_HOST"] = f"{HOST}:{port}"
+            self.redis_host = f"{HOST}:{port}"
+            for replica in self._replicas:
+                reached = self._proxies.through(replica.named("daprd-valkey"), port)
+                replica.components["SAYSO_REDIS_HOST"] = f"{HOST}:{reached}"
             self.specs.append(valkey(port, self._options.data / "valkey"))
         if self._options.broker == "kafka":
             self._add_kafka()
         if self._options.ledger == "postgresql":
             self._add_postgresql()
+        self.specs += self._proxies.specs(self._options.data / "toxiproxy")
 
     def _add_kafka(self) -> None:
         assert self._kafka is not None, "install_tools saw the same options"
         port = self._ports.take(KAFKA_PORT)
-        self.kafka_brokers = self._components["SAYSO_KAFKA_BROKERS"] = f"{HOST}:{port}"
+        self.kafka_brokers = f"{HOST}:{port}"
+        advertised: dict[int, int] = {}
+        for replica in self._replicas:
+            # A client talks to the address that the broker tells it: each proxy needs a listener that tells the proxy's.
+            own = self._ports.take() if self._options.partitionable else port
+            reached = self._proxies.through(replica.named("daprd-kafka"), own)
+            replica.components["SAYSO_KAFKA_BROKERS"] = f"{HOST}:{reached}"
+            if own != port:
+                advertised[own] = reached
         topics = self._subscriptions | OUTBOUND_TOPICS
-        self.specs.append(kafka(self._kafka, port, self._ports.take(), self._options.data / "kafka", topics))
+        folder = self._options.data / "kafka"
+        self.specs.append(kafka(self._kafka, port, self._ports.take(), folder, topics, advertised))
 
     def _add_postgresql(self) -> None:
         from sayso.stack.postgresql import DEFAULT_PORT, postgresql  # noqa: PLC0415 - only who asks for it loads it
@@ -156,7 +196,10 @@ class StackPlan:
         port = self._ports.take(DEFAULT_PORT)
         spec, cluster = postgresql(port, self._options.data / "postgresql")
         self.ledger_url = cluster.ledger_url(port)
-        self._components["SAYSO_STATE_POSTGRES"] = cluster.connection_string(port)
+        for replica in self._replicas:
+            reached = self._proxies.through(replica.named("daprd-postgresql"), port)
+            replica.components["SAYSO_STATE_POSTGRES"] = cluster.connection_string(reached)
+            replica.ledger_url = cluster.ledger_url(self._proxies.through(replica.named("app-postgresql"), port))
         self.specs.append(spec)
 
     def _add_control_plane(self) -> ControlPlane:
@@ -173,20 +216,18 @@ class StackPlan:
         self.specs += specs
         return urls.get("partners", f"http://{HOST}:{PARTNERS_PORT}")
 
-    def _add_app(self, app: App, control_plane: ControlPlane, sidecar_name: str) -> None:
-        at = self._at[app.app_id]
+    def _add_app(self, app: App, at: SidecarPorts, replica: Replica, control_plane: ControlPlane, sidecar_name: str) -> None:
         storage = self._names(Layer.STORAGE)
-        databases = tuple(name for name in storage if name == "postgresql")
-        self.specs += app_processes(app, at, self._app_environment(), after=databases)
+        databases = tuple(name for name in storage if name in ("postgresql", TOXIPROXY))
+        self.specs += app_processes(app, at, self._app_environment(replica), after=databases, named=replica.named)
         needed = (*storage, "placement", "scheduler")
         topics = self._subscriptions if SUBSCRIBERS_ROLE in app.processes() else frozenset()
-        self.specs.append(
-            sidecar(self._runtime.daprd, sidecar_name, app, at, control_plane, self._ports, self._components, needed, topics)
-        )
+        name = replica.named(sidecar_name)
+        self.specs.append(sidecar(self._runtime.daprd, name, app, at, control_plane, self._ports, replica.components, needed, topics))
 
-    def _app_environment(self) -> dict[str, str]:
+    def _app_environment(self, replica: Replica) -> dict[str, str]:
         return {
-            "SAYSO_LEDGER_URL": self.ledger_url,
+            "SAYSO_LEDGER_URL": replica.ledger_url,
             "SAYSO_PARTNERS_URL": self.partners_url,
             "SAYSO_STATE_DIR": str(self._options.state_dir),
             "SAYSO_CONFIG_DIR": str(self._options.config_dir),

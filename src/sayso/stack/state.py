@@ -77,6 +77,10 @@ class StackState(BaseModel):
     app_port: int
     dapr_http_port: int
     dapr_grpc_port: int
+    sidecar_http_ports: list[int] = []
+    """Of every sidecar, the first replica's first."""
+    toxiproxy_port: int = 0
+    """Of the proxies' API; 0 in a stack without proxies."""
     processes: list[ProcessState] = []
 
     @property

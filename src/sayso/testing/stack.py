@@ -90,12 +90,15 @@ class StackHandle:
         dead = [each.name for each in state.processes if each.name not in running]
         if dead:
             return f"{', '.join(dead)} not running"
-        return asyncio.run(_missing_at_sidecar(state, subscriptions_of(self.options.config_dir)))
+        return asyncio.run(_missing_at_sidecars(state, subscriptions_of(self.options.config_dir)))
 
 
-async def _missing_at_sidecar(state: StackState, topics: frozenset[str]) -> str:
-    sidecar = sidecar_ready(state.dapr_http_port, topics)
-    return await answer_of(sidecar) or await answer_of(worker_connected(state.dapr_http_port))
+async def _missing_at_sidecars(state: StackState, topics: frozenset[str]) -> str:
+    for port in state.sidecar_http_ports or [state.dapr_http_port]:
+        missing = await answer_of(sidecar_ready(port, topics)) or await answer_of(worker_connected(port))
+        if missing:
+            return missing
+    return ""
 
 
 @contextlib.contextmanager
@@ -108,6 +111,8 @@ def running_stack(
     env_overrides: Mapping[str, str] | None = None,
     fresh: bool = False,
     keep_data: bool = False,
+    replicas: int = 1,
+    partitionable: bool = False,
 ) -> Iterator[StackHandle]:
     """Start a stack on free ports, stop it at the end; its data goes too unless `keep_data`.
 
@@ -120,6 +125,8 @@ def running_stack(
         ledger=ledger,
         fresh=fresh,
         use_default_ports=False,
+        replicas=replicas,
+        partitionable=partitionable,
         environment=dict(env_overrides or {}),
     )
     tools = install_tools(options, lambda _: None)
