@@ -32,17 +32,23 @@ def show_event(reference: str, source: str | None, *, as_json: bool) -> int:
     finally:
         ledger.close()
     if len(found) > 1:
-        return _show_several(reference, found, as_json=as_json)
+        return show_several(reference, found, as_json=as_json)
     if detail is not None:
-        _show_detail(detail, as_json=as_json)
+        show_detail(detail, as_json=as_json)
     elif outgoing is not None:
         _show_outgoing(outgoing, as_json=as_json)
     else:
-        raise NoSuchEventError(f"no event {printable(reference)}{' from ' + printable(source) if source else ''}; see: sayso events")
+        raise no_such_event(reference, source)
     return 0
 
 
-def _show_several(reference: str, found: list[EventView], *, as_json: bool) -> int:
+def no_such_event(reference: str, source: str | None = None) -> NoSuchEventError:
+    """What is said when nothing is called so."""
+    return NoSuchEventError(f"no event {printable(reference)}{' from ' + printable(source) if source else ''}; see: sayso events")
+
+
+def show_several(reference: str, found: list[EventView], *, as_json: bool) -> int:
+    """A list to choose from; the exit code says that nothing was chosen."""
     if as_json:
         print_json([event_document(each) for each in found])
     else:
@@ -51,7 +57,8 @@ def _show_several(reference: str, found: list[EventView], *, as_json: bool) -> i
     return 1
 
 
-def _show_detail(detail: EventDetail, *, as_json: bool) -> None:
+def show_detail(detail: EventDetail, *, as_json: bool) -> None:
+    """Print the page."""
     if as_json:
         lists = {"case": detail.case, "audit": detail.audit, "caused": detail.caused, "dead_letters": detail.dead_letters}
         print_json({"event": event_document(detail.event), **lists})
@@ -89,7 +96,8 @@ def _lines(detail: EventDetail) -> Iterator[Text]:
     if event.sightings > 1:
         yield _line("seen", f"{event.sightings} times, last {when(event.last_seen_at)}")
     for entry in detail.audit:
-        yield _line("audit", f"{when(entry.at)} {entry.action} by {entry.actor} ({entry.channel})")
+        why = entry.detail.get("comment")
+        yield _line("audit", f"{when(entry.at)} {entry.action} by {entry.actor} ({entry.channel}){f': {why}' if why else ''}")
     for caused in detail.caused:
         yield _line("caused", f"{caused.type} on {caused.topic}, id {caused.event_id}, {_published(caused)}")
     for letter in detail.dead_letters:

@@ -7,6 +7,7 @@ import sys
 import typer
 
 from sayso.cli.case_commands import case, cases, tasks
+from sayso.cli.dead_commands import dead_app
 from sayso.cli.decide_commands import decide
 from sayso.cli.demo_commands import demo
 from sayso.cli.event_commands import event, events, outbox
@@ -31,6 +32,7 @@ for command in (up, down, status, logs, doctor):
 app.add_typer(runtime_app, name="runtime", rich_help_panel=STACK)
 for question in (demo, publish, decide, cases, case, tasks, events, event, outbox, explain):
     app.command(rich_help_panel=EVENTS)(question)
+app.add_typer(dead_app, name="dead", rich_help_panel=EVENTS)
 app.add_typer(ledger_app, name="ledger", rich_help_panel=PROCESSES)
 app.add_typer(config_app, name="config", rich_help_panel=PROCESSES)
 app.command(rich_help_panel=PEOPLE)(notices)

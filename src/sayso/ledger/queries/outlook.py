@@ -43,11 +43,7 @@ def outlook(tx: Transaction, topic: str, original: bytes, verdict: Verdict, sett
     known = _same_bytes(tx, topic, original) or _same_identity(tx, verdict)
     if known is not None and not known.resent:
         return known.outlook
-    found = outlook_without_ledger(verdict, settings)
-    if isinstance(verdict, Start):
-        found = _of_start(tx, verdict, found)
-    elif isinstance(verdict, Resume):
-        found = _of_resume(tx, verdict, found)
+    found = _placed(tx, verdict, settings)
     if known is not None:
         return Outlook(
             found.state,
@@ -56,6 +52,12 @@ def outlook(tx: Transaction, topic: str, original: bytes, verdict: Verdict, sett
             known.outlook.other,
         )
     return found
+
+
+def outlook_of_row(tx: Transaction, seq: int, verdict: Verdict, settings: Settings) -> Outlook:
+    """The same for an event that is in the ledger, if it were received again."""
+    known = _same_identity(tx, verdict, besides=seq)
+    return known.outlook if known is not None else _placed(tx, verdict, settings)
 
 
 def outlook_without_ledger(verdict: Verdict, settings: Settings) -> Outlook:
@@ -72,6 +74,13 @@ def outlook_without_ledger(verdict: Verdict, settings: Settings) -> Outlook:
     return Outlook(EventState.HELD, f"no such case yet: held for {in_words(hold.total_seconds())}, then used when its case comes")
 
 
+def _placed(tx: Transaction, verdict: Verdict, settings: Settings) -> Outlook:
+    found = outlook_without_ledger(verdict, settings)
+    if isinstance(verdict, Start):
+        return _of_start(tx, verdict, found)
+    return _of_resume(tx, verdict, found) if isinstance(verdict, Resume) else found
+
+
 @dataclass(frozen=True)
 class _Known:
     outlook: Outlook
@@ -84,12 +93,12 @@ def _same_bytes(tx: Transaction, topic: str, original: bytes) -> _Known | None:
     return _sighting(row) if row is not None else None
 
 
-def _same_identity(tx: Transaction, verdict: Verdict) -> _Known | None:
+def _same_identity(tx: Transaction, verdict: Verdict, besides: int | None = None) -> _Known | None:
     if isinstance(verdict, Rejected):
         return None  # what is malformed claims no identity
     query = select(events.c.seq, events.c.state, events.c.content_digest).where(events.c.identity == verdict.event.identity)
     row = tx.one(query)
-    if row is None:
+    if row is None or row.seq == besides:
         return None
     if row.content_digest != verdict.event.content_digest:
         reason = f"event {row.seq} has the same source and id, but says something else"

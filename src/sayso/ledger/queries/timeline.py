@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Select, and_, or_, select
 
+from sayso.ledger.audit import SYSTEM
 from sayso.ledger.database import Transaction
 from sayso.ledger.outbox import moment
 from sayso.ledger.queries.views import CaseView, EventView, audit_view, event_view
@@ -83,9 +84,11 @@ def _of_tasks(tx: Transaction, case: CaseView) -> Iterator[Entry]:
 def _of_audit(tx: Transaction, case: CaseView) -> Iterator[Entry]:
     """Decisions, and whatever no other table tells."""
     told_elsewhere = ("case-opened", "case-closed")
-    for row in tx.all(_mine(audit, case).order_by(audit.c.seq)):
+    its_events = select(events.c.seq).where(events.c.instance_id == case.instance_id)
+    mine = or_(audit.c.instance_id == case.instance_id, audit.c.event_seq.in_(its_events))
+    for row in tx.all(select(audit).where(mine).order_by(audit.c.seq)):
         entry = audit_view(row)
-        if entry.action in told_elsewhere or entry.action.startswith("event-"):
+        if entry.action in told_elsewhere or (entry.action.startswith("event-") and entry.actor == SYSTEM):
             continue
         if entry.action.startswith("decided-"):
             comment = f": {entry.detail['comment']}" if entry.detail.get("comment") else ""
