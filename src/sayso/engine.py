@@ -10,17 +10,20 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 import grpc
 from dapr.clients.exceptions import DaprInternalError
 from dapr.conf import settings as dapr_settings
 from dapr.ext.workflow import DaprWorkflowClient
+from dapr.ext.workflow.workflow_management import WorkflowHistoryEventType
 
 from sayso.errors import TransientError
 
 NO_SUCH_INSTANCE = "no such instance exists"  # the code differs by replica, the text does not
+HISTORY_BYTES_MAX = 16 * 1024 * 1024
+"""What an answer of the sidecar may weigh: more than the history at which Dapr stalls a workflow."""
 
 
 class NoSuchInstanceError(TransientError):
@@ -46,11 +49,32 @@ class InstanceState:
 
 @dataclass(frozen=True)
 class HistoryEntry:
-    """One event of an instance's history: what, of whom, when."""
+    """One event of an instance's history: what, of whom, when; `data` is what it carried, decoded.
+
+    The completion of an activity has no name: `number` of its scheduling is `answers` of its completion.
+    """
 
     at: datetime
     kind: str
     name: str | None
+    data: Any = None
+    number: int = -1
+    answers: int | None = None
+
+    @classmethod
+    def of(cls, event: Any) -> HistoryEntry:
+        """From the engine's own message; the SDK's record of it leaves out what the event carried."""
+        field = event.WhichOneof("eventType")
+        payload = getattr(event, field) if field else None
+        carried = getattr(payload, "result" if hasattr(payload, "result") else "input", None)
+        return cls(
+            at=event.timestamp.ToDatetime(UTC),
+            kind=WorkflowHistoryEventType(field).name,
+            name=getattr(payload, "name", "") or None,
+            data=_decoded(getattr(carried, "value", None)),
+            number=event.eventId,
+            answers=getattr(payload, "taskScheduledId", None),
+        )
 
 
 class Engine(Protocol):
@@ -74,7 +98,7 @@ class DaprEngine:
 
     def __init__(self, timeout: timedelta, host: str | None = None, port: int | None = None) -> None:
         setattr(dapr_settings, "DAPR_API_TIMEOUT_SECONDS", max(1, int(timeout.total_seconds())))  # noqa: B010 - set dynamically there
-        self._client = DaprWorkflowClient(host=host, port=str(port) if port else None)
+        self._client = DaprWorkflowClient(host=host, port=str(port) if port else None, max_grpc_message_length=HISTORY_BYTES_MAX)
 
     def start(self, workflow: str, instance_id: str, case_input: dict[str, Any]) -> None:
         """See `Engine.start`."""
@@ -114,10 +138,10 @@ class DaprEngine:
     def history(self, instance_id: str) -> Sequence[HistoryEntry]:
         """See `Engine.history`."""
         try:
-            events = self._client.get_workflow_history(instance_id)
+            events = getattr(self._client, "_DaprWorkflowClient__obj").get_instance_history(instance_id)  # noqa: B009 - it is mangled
         except (grpc.RpcError, DaprInternalError) as error:
             raise _translated(error) from error
-        return [HistoryEntry(event.timestamp, event.event_type.name, event.name) for event in events]
+        return [HistoryEntry.of(event) for event in events]
 
 
 def _decoded(serialized: str | None) -> Any:

@@ -60,6 +60,23 @@ class DispatcherSettings(Section):
     retry_interval_max: timedelta = Field(timedelta(seconds=15), gt=timedelta(0), description="Longest pause between two attempts.")
 
 
+class ReconcilerSettings(Section):
+    """The comparison of open cases with the workflow engine."""
+
+    check_interval: timedelta = Field(
+        timedelta(minutes=5), gt=timedelta(0), description="When a case is compared first; later at half its age, so ever less often."
+    )
+    check_interval_max: timedelta = Field(
+        timedelta(hours=1), gt=timedelta(0), description="Longest pause between two comparisons of a case."
+    )
+    absence: timedelta = Field(
+        timedelta(minutes=1), gt=timedelta(0), description="How long the engine must not know an instance before it is started again."
+    )
+    unseen_after: timedelta = Field(
+        timedelta(minutes=10), gt=timedelta(0), description="When an event that was raised must be in the instance's history."
+    )
+
+
 class Settings(BaseSettings):
     """All settings of Sayso. Every field has a default that suits the local stack."""
 
@@ -82,6 +99,7 @@ class Settings(BaseSettings):
     purchase: PurchaseSettings = PurchaseSettings()
     task: TaskSettings = TaskSettings()
     dispatcher: DispatcherSettings = DispatcherSettings()
+    reconciler: ReconcilerSettings = ReconcilerSettings()
 
     @classmethod
     def settings_customise_sources(

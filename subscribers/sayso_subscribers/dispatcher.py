@@ -1,6 +1,11 @@
-"""The dispatcher: one component that routes, drives and publishes, and sweeps up what a crash left due. There is no second path."""
+"""The dispatcher: one component that routes, drives, publishes and reconciles, and sweeps up what a crash left due.
+
+There is no second path.
+"""
 
 from __future__ import annotations
+
+from datetime import timedelta
 
 from sayso.correlation.bindings import Bindings
 from sayso.engine import Engine
@@ -11,28 +16,31 @@ from sayso.publisher import Publisher
 from sayso.settings import Settings
 from sayso_subscribers.drive import Driver
 from sayso_subscribers.publish import OutboxPublisher
+from sayso_subscribers.reconcile import Reconciler
 from sayso_subscribers.route import Router
 
 STOP_SECONDS = 10.0
+RECONCILE_INTERVAL = timedelta(seconds=1)
 
 
 class Dispatcher:
-    """Three lanes over one ledger."""
+    """Four lanes over one ledger."""
 
     def __init__(
         self, ledger: Ledger, engine: Engine, publisher: Publisher, bindings: Bindings, settings: Settings, ledger_id: str
     ) -> None:
         poll_interval = settings.dispatcher.poll_interval
-        self._driver = Driver(ledger, engine, settings.dispatcher)
+        self._driver = Driver(ledger, engine, settings)
         outbox = OutboxPublisher(ledger, publisher, settings.dispatcher)
         router = Router(ledger, bindings, Rules(settings, ledger_id), self._after_routing)
         self._routing = Lane("route", router.work, poll_interval)
         self._driving = Lane("drive", self._driver.work, poll_interval)
         self._publishing = Lane("publish", outbox.work, poll_interval)
+        self._reconciling = Lane("reconcile", Reconciler(ledger, engine, settings).work, RECONCILE_INTERVAL)
 
     def start(self) -> None:
         """Begin with whatever is due."""
-        for lane in (self._routing, self._driving, self._publishing):
+        for lane in (self._routing, self._driving, self._publishing, self._reconciling):
             lane.start()
 
     def wake(self) -> None:
@@ -41,7 +49,7 @@ class Dispatcher:
 
     def stop(self) -> None:
         """Finish what is in hand."""
-        for lane in (self._routing, self._driving, self._publishing):
+        for lane in (self._routing, self._driving, self._publishing, self._reconciling):
             lane.stop(STOP_SECONDS)
         self._driver.stop()
 

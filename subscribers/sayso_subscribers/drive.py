@@ -13,12 +13,12 @@ from functools import partial
 
 import structlog
 
-from sayso.engine import Engine
+from sayso.engine import Engine, NoSuchInstanceError
 from sayso.errors import SaysoError
 from sayso.lanes import backoff_ms
 from sayso.ledger import Ledger
 from sayso.ledger.driving import Job, lease_jobs, settle
-from sayso.settings import DispatcherSettings
+from sayso.settings import Settings
 
 log = structlog.get_logger()
 
@@ -26,11 +26,12 @@ log = structlog.get_logger()
 class Driver:
     """Drives due cases with up to `engine_calls` calls at the same time."""
 
-    def __init__(self, ledger: Ledger, engine: Engine, settings: DispatcherSettings) -> None:
+    def __init__(self, ledger: Ledger, engine: Engine, settings: Settings) -> None:
         self._ledger = ledger
         self._engine = engine
-        self._settings = settings
-        self._pool = ThreadPoolExecutor(settings.engine_calls, thread_name_prefix="drive")
+        self._settings = settings.dispatcher
+        self._first_check_ms = int(settings.reconciler.check_interval.total_seconds() * 1000)
+        self._pool = ThreadPoolExecutor(settings.dispatcher.engine_calls, thread_name_prefix="drive")
         self._running: set[Future[bool]] = set()
         self._again = threading.Event()
 
@@ -54,9 +55,10 @@ class Driver:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _drive(self, job: Job) -> bool:
-        started, raised, error = self._call_engine(job)
+        started, raised, error, absent = self._call_engine(job)
         delay_ms = backoff_ms(job.attempts, self._settings.retry_interval_max)
-        record = partial(settle, job=job, started=started, raised=raised, error=error, delay_ms=delay_ms)
+        check_ms = 0 if absent else self._first_check_ms if started else None
+        record = partial(settle, job=job, started=started, raised=raised, error=error, delay_ms=delay_ms, check_ms=check_ms)
         try:
             more = self._ledger.transact(record)
         except SaysoError as trouble:  # the lease runs out and the calls are made again; the workflow knows repetitions
@@ -66,7 +68,8 @@ class Driver:
             self._again.set()
         return more
 
-    def _call_engine(self, job: Job) -> tuple[bool, list[int], str | None]:
+    def _call_engine(self, job: Job) -> tuple[bool, list[int], str | None, bool]:
+        """Whether it was started, what was raised, the error, and whether the error is that the engine does not know the instance."""
         started, raised = False, []
         until = time.monotonic() + self._settings.lease.total_seconds() / 2
         try:
@@ -80,11 +83,11 @@ class Driver:
                 raised.append(event.seq or 0)
         except SaysoError as error:
             log.warning("engine call failed", instance_id=job.instance_id, attempt=job.attempts, error=str(error))
-            return started, raised, str(error)
+            return started, raised, str(error), isinstance(error, NoSuchInstanceError)
         except Exception as error:  # a bug of ours must be seen at the case, and must not make it wait for its lease
             log.exception("engine call failed", instance_id=job.instance_id, attempt=job.attempts)
-            return started, raised, f"internal error: {type(error).__name__}: {error}"
-        return started, raised, None
+            return started, raised, f"internal error: {type(error).__name__}: {error}", False
+        return started, raised, None, False
 
     def _start(self, job: Job) -> None:
         """A second attempt follows an unknown result: Dapr would run an instance that has ended once more."""

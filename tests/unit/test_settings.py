@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from sayso.errors import ConfigurationError
@@ -139,3 +140,12 @@ def test_settings_are_frozen() -> None:
         load_settings().pubsub = "other"  # type: ignore[misc]
     with pytest.raises(ValidationError, match="frozen"):
         load_settings().approval.timeout = timedelta(0)  # type: ignore[misc]
+
+
+def test_the_engine_keeps_what_has_ended_longer_than_the_reconciler_may_wait() -> None:
+    """Or it would find nothing of a case that ended in between, and start it again."""
+    document = yaml.safe_load((Path(__file__).parents[2] / "components/common/configuration.yaml").read_text())
+    kept = str(document["spec"]["workflow"]["stateRetentionPolicy"]["anyTerminal"])
+    assert kept.endswith("h")
+    longest = Settings().reconciler.check_interval_max
+    assert timedelta(hours=int(kept[:-1])) > 24 * longest

@@ -135,6 +135,8 @@ def header_lines(page: CasePage) -> Iterator[Text]:
         yield _line("ended", f"{when(case.closed_at)}, after {_length(case.opened_at, case.closed_at)}")
     if case.last_error is not None:
         yield Text.assemble((f"{'error':<10}", "red"), printable(case.last_error), f" (attempt {case.attempts})")
+    if case.finding is not None:
+        yield Text.assemble((f"{'found':<10}", "red"), printable(case.finding))
     engine = page.engine
     state = f", {engine.status}{f': {engine.failure}' if engine.failure else ''}" if engine is not None else ""
     yield _line("instance", case.instance_id + state)

@@ -13,7 +13,13 @@ from typing import Any
 from sayso.ledger.database import Transaction
 from sayso.ledger.outbox import moment, publish
 
-ALERTS: Mapping[str, str] = MappingProxyType({})
+ALERTS: Mapping[str, str] = MappingProxyType(
+    {
+        "case-stalled": "the engine has stalled a case: its history is too large, or a worker of its version is missing",
+        "case-suspended": "somebody has suspended a case in the engine",
+        "case-restarted": "the engine had lost a case: it was started again, and its events raised again",
+    }
+)
 """Kind → when it is raised. Documented in docs/operations.md."""
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import Row, bindparam, select, update
 
 from sayso.contracts.workflow_io import RaisedEvent
 from sayso.ledger.cases import lock_case_key
@@ -22,10 +22,12 @@ from sayso.ledger.schema import cases, events
 from sayso.ledger.statements import lease
 from sayso.ledger.states import EventState
 
+STARTING, RUNNING = "starting", "running"
+
 
 @dataclass(frozen=True)
 class Job:
-    """One leased case: start it if `start`, then raise `events` in order."""
+    """One leased case: start it if `start`, then raise `events` in order. The first `again` of them were used by an earlier run."""
 
     instance_id: str
     workflow: str
@@ -34,6 +36,7 @@ class Job:
     input: dict[str, Any]
     attempts: int
     events: tuple[RaisedEvent, ...]
+    again: int = 0
 
 
 def lease_jobs(tx: Transaction, lease_ms: int, limit: int) -> list[Job]:
@@ -44,62 +47,91 @@ def lease_jobs(tx: Transaction, lease_ms: int, limit: int) -> list[Job]:
         return []
     undelivered: dict[str, list[RaisedEvent]] = {row.instance_id: [] for row in leased}
     for row in tx.all(_UNDELIVERED, {"instance_ids": list(undelivered)}):
-        undelivered[row.instance_id].append(
-            RaisedEvent(
-                seq=row.seq,
-                identity=row.identity,
-                name=row.event_name,
-                received_at=moment(row.received_at_ms),
-                data=json.loads(row.payload),
-            )
-        )
+        undelivered[row.instance_id].append(_raised(row))
+    used = {row.instance_id: _used_before(tx, row) for row in leased}
     return [
         Job(
             row.instance_id,
             row.workflow,
             row.key,
-            row.phase == "starting",
-            json.loads(row.input) if row.phase == "starting" else {},
+            row.phase == STARTING,
+            json.loads(row.input) if row.phase == STARTING else {},
             row.attempts,
-            tuple(undelivered[row.instance_id]),
+            (*used[row.instance_id], *undelivered[row.instance_id]),
+            len(used[row.instance_id]),
         )
         for row in leased
     ]
 
 
-def settle(tx: Transaction, job: Job, *, started: bool, raised: Sequence[int], error: str | None, delay_ms: int) -> bool:
+def _phase(job: Job) -> str:
+    return STARTING if job.start else RUNNING
+
+
+def _used_before(tx: Transaction, case: Row[Any]) -> list[RaisedEvent]:
+    """What an instance that was lost had used; it comes first, so that the new run gets to where the lost one was."""
+    if case.raise_after is None:
+        return []
+    return [_raised(row) for row in tx.all(_USED_BEHIND, {"instance_id": case.instance_id, "raise_after": case.raise_after})]
+
+
+def _raised(row: Row[Any]) -> RaisedEvent:
+    return RaisedEvent(
+        seq=row.seq,
+        identity=row.identity,
+        name=row.event_name,
+        received_at=moment(row.received_at_ms),
+        data=json.loads(row.payload),
+    )
+
+
+def settle(
+    tx: Transaction, job: Job, *, started: bool, raised: Sequence[int], error: str | None, delay_ms: int, check_ms: int | None = None
+) -> bool:
     """Record what the engine took. Returns whether the case is due again at once, because more events came meanwhile.
 
     The case's lock comes first: an event that is being bound to the case right now is either seen here, or makes the case due.
+    A case that has closed meanwhile, or is to be started again, stays as it is. `check_ms` is when it is compared with the engine.
     """
     lock_case_key(tx, job.workflow, job.key)
     if raised:
         reason = f"raised to {job.instance_id}"
         tx.run(_MARK_DELIVERED, {"seqs": list(raised), "updated_at_ms": tx.now_ms, "reason": reason})
-    more = tx.one(_ANY_UNDELIVERED, {"instance_id": job.instance_id})
-    values: dict[str, Any] = {"this_case": job.instance_id, "last_error": error[:500] if error else None}
+    values: dict[str, Any] = {"this_case": job.instance_id, "leased_in": _phase(job), "last_error": error and error[:500]}
+    if len(raised) < job.again:
+        values |= {"raise_after": raised[-1]} if raised else {}
+    elif job.again:
+        values["raise_after"] = None
+    more = len(raised) < job.again or tx.one(_ANY_UNDELIVERED, {"instance_id": job.instance_id}) is not None
     if error is not None:
         values["due_at_ms"] = tx.now_ms + delay_ms
     else:
         values |= {"due_at_ms": tx.now_ms if more else None, "attempts": 0}
     if started:
-        values |= {"phase": "running", "started_at_ms": tx.now_ms, "updated_at_ms": tx.now_ms}
+        values |= {"phase": RUNNING, "started_at_ms": tx.now_ms, "updated_at_ms": tx.now_ms}
+    if check_ms is not None:
+        values["check_at_ms"] = tx.now_ms + check_ms
     tx.run(_SETTLE_CASE, values)
-    return more is not None and error is None
+    return more and error is None
 
 
-_UNDELIVERED = (
-    select(
-        events.c.seq,
-        events.c.instance_id,
-        events.c.identity,
-        events.c.event_name,
-        events.c.payload,
-        events.c.received_at_ms,
-    )
-    .where(events.c.instance_id.in_(bindparam("instance_ids", expanding=True)), events.c.state == EventState.DELIVERING.value)
-    .order_by(events.c.seq)
+_RAISABLE = select(
+    events.c.seq,
+    events.c.instance_id,
+    events.c.identity,
+    events.c.event_name,
+    events.c.payload,
+    events.c.received_at_ms,
 )
+_UNDELIVERED = _RAISABLE.where(
+    events.c.instance_id.in_(bindparam("instance_ids", expanding=True)), events.c.state == EventState.DELIVERING.value
+).order_by(events.c.seq)
+_USED_BEHIND = _RAISABLE.where(
+    events.c.instance_id == bindparam("instance_id"),
+    events.c.seq > bindparam("raise_after"),
+    events.c.event_name.isnot(None),
+    events.c.state == EventState.CONSUMED.value,
+).order_by(events.c.seq)
 _ANY_UNDELIVERED = (
     select(events.c.seq)
     .where(events.c.instance_id == bindparam("instance_id"), events.c.state == EventState.DELIVERING.value)
@@ -110,10 +142,12 @@ _MARK_DELIVERED = (
     .where(events.c.seq.in_(bindparam("seqs", expanding=True)), events.c.state == EventState.DELIVERING.value)
     .values(state=EventState.DELIVERED.value)
 )
-_SETTLE_CASE = update(cases).where(cases.c.instance_id == bindparam("this_case"), cases.c.phase != "closed")
+_SETTLE_CASE = update(cases).where(cases.c.instance_id == bindparam("this_case"), cases.c.phase == bindparam("leased_in"))
 
 
 @cache
 def _lease_cases(dialect: str) -> Any:
     statement = lease(dialect, cases, identify_by=cases.c.instance_id, order_by=cases.c.due_at_ms)
-    return statement.returning(cases.c.instance_id, cases.c.workflow, cases.c.key, cases.c.phase, cases.c.input, cases.c.attempts)
+    return statement.returning(
+        cases.c.instance_id, cases.c.workflow, cases.c.key, cases.c.phase, cases.c.input, cases.c.attempts, cases.c.raise_after
+    )

@@ -115,11 +115,22 @@ cases = Table(
     Column("attempts", Integer, nullable=False),
     Column("last_error", Text),
     Column("due_at_ms", BigInteger),
+    Column("check_at_ms", BigInteger, comment="when it is compared with the engine next; like due_at_ms schedule and lease"),
+    Column("checked_at_ms", BigInteger, comment="when it was compared last"),
+    Column("absent_since_ms", BigInteger, comment="since when the engine does not know it"),
+    Column("raise_after", Serial, comment="its events behind this number are raised again"),
+    Column("finding", Text, comment="what the comparison found, when something is wrong"),
     UniqueConstraint("workflow", "key", "generation"),
 )
 _open = cases.c.phase != "closed"
 Index("ux_cases_one_open", cases.c.workflow, cases.c.key, unique=True, sqlite_where=_open, postgresql_where=_open)
 Index("ix_cases_due", cases.c.due_at_ms, sqlite_where=cases.c.due_at_ms.isnot(None), postgresql_where=cases.c.due_at_ms.isnot(None))
+Index(
+    "ix_cases_check",
+    cases.c.check_at_ms,
+    sqlite_where=cases.c.check_at_ms.isnot(None),
+    postgresql_where=cases.c.check_at_ms.isnot(None),
+)
 Index("ix_cases_opened", cases.c.opened_at_ms)
 
 # What activities did: one row per case, step and iteration, so that a rerun finds its answer.

@@ -46,6 +46,8 @@ def complete_step(tx: Transaction, step: StepInput, result: dict[str, Any]) -> d
     lock_case_key(tx, step.case.workflow, step.case.key)
     earlier = earlier_result(tx, step)
     if earlier is not None:
+        if earlier not in (SKIPPED, UNKNOWN):
+            _mark_events(tx, step)  # a run that began anew may have got others than the lost one
         return earlier
     case = tx.one(_CASE, {"instance_id": step.case.instance_id})
     assert case is not None  # or it would have been skipped
@@ -73,7 +75,7 @@ def confirm_deadline(tx: Transaction, asked: DeadlineInput) -> dict[str, Any]:
     """Whether the deadline has truly passed without an event that came before it (ARCHITECTURE, invariant 4).
 
     `pending` counts events that were in the ledger in time and that the workflow has not seen yet: it waits for them. Events that
-    nobody has looked at yet may be such events, so they count too.
+    nobody has looked at yet may be such events, so they count too; and so do those that an instance used which the engine then lost.
     """
     lock_case_key(tx, asked.case.workflow, asked.case.key)
     deadline_ms = (asked.deadline - EPOCH) // timedelta(milliseconds=1)
@@ -82,7 +84,7 @@ def confirm_deadline(tx: Transaction, asked: DeadlineInput) -> dict[str, Any]:
         select(events.c.seq).where(
             events.c.instance_id == asked.case.instance_id,
             events.c.event_name.in_(asked.waited_for),
-            events.c.state.in_([state.value for state in MATTERS_TO_A_CASE]),
+            events.c.state.in_([state.value for state in MATTERS_TO_A_CASE | {EventState.CONSUMED}]),
             in_time,
         )
     )
@@ -179,6 +181,8 @@ def _close(tx: Transaction, step: StepInput, closing: Closing, case: Row[Any]) -
         "closed_at_ms": tx.now_ms,
         "updated_at_ms": tx.now_ms,
         "due_at_ms": None,
+        "check_at_ms": None,
+        "finding": None,
         "last_error": None,
     }
     tx.run(_UPDATE_CASE, values)

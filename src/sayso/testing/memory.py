@@ -55,7 +55,7 @@ class MemoryEngine:
                 return None
             return InstanceState(
                 status=run.status,
-                created_at=run.event_kinds[0][0],
+                created_at=run.created_at,
                 updated_at=run.now,
                 custom_status=run.custom_status,
                 output=run.result,
@@ -65,7 +65,15 @@ class MemoryEngine:
     def history(self, instance_id: str) -> Sequence[HistoryEntry]:
         """See `Engine.history`."""
         with self._lock:
-            return [HistoryEntry(at, kind, None) for at, kind in self.runs[instance_id].event_kinds]
+            run = self.runs.get(instance_id)
+            if run is None:
+                raise NoSuchInstanceError(NO_SUCH_INSTANCE)
+            return [HistoryEntry.of(event) for event in run.history]
+
+    def forget(self, instance_id: str) -> None:
+        """Lose an instance, as a wiped state store does."""
+        with self._lock:
+            del self.runs[instance_id]
 
     def advance(self, span: timedelta) -> None:
         """Let time pass for every instance."""

@@ -59,7 +59,7 @@ class WorkflowRun:
         self, workflow: Workflow, workflow_input: Any, activities: ActivityTable, *, instance_id: str, start: datetime
     ) -> None:
         self.instance_id = instance_id
-        self.now = start.astimezone(UTC)
+        self.now = self.created_at = start.astimezone(UTC)
         self.status = "RUNNING"
         self.result: Any = None
         self.failure: str | None = None
@@ -87,9 +87,9 @@ class WorkflowRun:
         return [call.name for call in self.calls]
 
     @property
-    def event_kinds(self) -> list[tuple[datetime, str]]:
-        """The history: when, and which kind of event."""
-        return [(event.timestamp.ToDatetime(UTC), event.WhichOneof("eventType")) for event in self._history]
+    def history(self) -> list[Any]:
+        """The history, as the engine's own messages."""
+        return list(self._history)
 
     def raise_event(self, name: str, payload: Any) -> None:
         """Raise one event; after the end it is lost, as in the engine."""

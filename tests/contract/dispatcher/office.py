@@ -20,7 +20,7 @@ from sayso.ledger import Ledger, read_ledger_id
 from sayso.ledger.intake import receive
 from sayso.ledger.schema import cases, events
 from sayso.services import PartnerClient
-from sayso.settings import DispatcherSettings, Settings
+from sayso.settings import DispatcherSettings, ReconcilerSettings, Settings
 from sayso.testing.faults import FaultyEngine, FaultyPublisher
 from sayso.testing.memory import MemoryEngine, MemoryPublisher
 from sayso_subscribers.dispatcher import Dispatcher
@@ -31,7 +31,13 @@ BINDINGS = load_bindings(Path(__file__).parents[3] / "config" / "bindings.yaml")
 SETTINGS = Settings(
     dispatcher=DispatcherSettings(
         poll_interval=timedelta(milliseconds=20), lease=timedelta(seconds=1), retry_interval_max=timedelta(milliseconds=30)
-    )
+    ),
+    reconciler=ReconcilerSettings(
+        check_interval=timedelta(milliseconds=300),
+        check_interval_max=timedelta(milliseconds=600),
+        absence=timedelta(milliseconds=300),
+        unseen_after=timedelta(milliseconds=100),
+    ),
 )
 WAIT_SECONDS = 60.0
 NUMBERS = count(1)
@@ -74,6 +80,12 @@ class Office:
         self._dispatchers: list[Dispatcher] = []
         self._ledgers: list[Ledger] = []
 
+    @property
+    def instance_id(self) -> str:
+        """Of the one case."""
+        (case,) = self.cases
+        return str(case.instance_id)
+
     def open(self, replicas: int = 1) -> None:
         for number in range(replicas):
             ledger = self.ledger if number == 0 else Ledger(self.ledger.url)
@@ -115,7 +127,7 @@ class Office:
         self.receive("payments", "com.acme.payment.captured.v1", data)
 
     def rows(self, table: Table) -> list[Row[Any]]:
-        first = table.c.seq if "seq" in table.c else table.c.opened_at_ms
+        first = next(table.c[name] for name in ("seq", "opened_at_ms", "done_at_ms") if name in table.c)
         return self.ledger.read(lambda tx: tx.all(select(table).order_by(first)))
 
     @property

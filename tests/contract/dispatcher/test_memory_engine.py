@@ -35,7 +35,7 @@ def test_starting_an_active_instance_again_changes_nothing(engine: MemoryEngine)
     state = engine.state("one")
     assert state is not None
     assert (state.status, state.has_ended, state.output) == ("COMPLETED", True, [{"n": 1}, {"a": 1}, {"a": 2}])
-    assert [entry.kind for entry in engine.history("one")].count("eventRaised") == 2
+    assert [entry.kind for entry in engine.history("one")].count("EVENT_RAISED") == 2
     engine.check_replays()
 
 

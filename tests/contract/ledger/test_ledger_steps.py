@@ -127,6 +127,18 @@ def test_refused_events_say_why_and_are_dead_letters_once(running: World) -> Non
     assert [letter["reason"] for letter in running.dead_letters] == ["alice is the requester"]
 
 
+def test_a_run_that_began_anew_marks_what_only_it_has_seen(running: World) -> None:
+    """Its step has a result from the lost run; the event that this run refuses must not stay without a final state."""
+    running.step("record_refusal", refused=[Refusal(seq=running.events[-1].seq, reason="alice is the requester")])
+    running.decide()
+    running.drive()
+    running.step("record_refusal", refused=[Refusal(seq=running.events[-1].seq, reason="the same again")])
+    assert [(event.state, event.reason) for event in running.events[1:]] == [
+        ("refused", "alice is the requester"),
+        ("refused", "the same again"),
+    ]
+
+
 def test_what_was_raised_past_the_ledger_is_audited(running: World) -> None:
     running.step("record_refusal", refused=[Refusal(seq=None, reason="not accepted")])
     entry = running.rows(audit)[-1]
@@ -201,8 +213,20 @@ class TestDeadline:
         world.route()
         world.drive()
         assert world.confirm_deadline(deadline, "approval_received") == 1
-        world.step("place_order", used=[world.events[-1].seq])
-        assert world.confirm_deadline(deadline, "approval_received") == 0
+        seq = world.events[-1].seq
+        world.step("place_order", used=[seq])
+        assert world.confirm_deadline(deadline, "approval_received", handled=(seq,)) == 0
+
+    def test_a_decision_that_an_earlier_run_used_is_waited_for_by_the_run_that_has_not_seen_it(
+        self, world: World, deadline: datetime
+    ) -> None:
+        """The engine lost the instance after the order was placed: its successor must not cancel it because its timer comes first."""
+        world.decide()
+        world.drive()
+        seq = world.events[-1].seq
+        world.step("place_order", used=[seq])
+        assert world.confirm_deadline(deadline, "approval_received") == 1
+        assert world.confirm_deadline(deadline, "approval_received", handled=(seq,)) == 0
 
     def test_a_message_that_came_after_the_deadline_delays_nobody(self, world: World, deadline: datetime) -> None:
         world.receive("approvals", b"anything")

@@ -35,6 +35,7 @@ class CaseView:
     closed_at: datetime | None
     attempts: int
     last_error: str | None
+    finding: str | None
 
     @property
     def status(self) -> str:
@@ -155,6 +156,7 @@ def case_view(row: Row[Any], waits_until_ms: int | None) -> CaseView:
         closed_at=_moment(row.closed_at_ms),
         attempts=row.attempts,
         last_error=row.last_error,
+        finding=row.finding,
     )
 
 

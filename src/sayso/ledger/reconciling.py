@@ -1,0 +1,191 @@
+"""Reconciling: what the ledger says of open cases, compared with what the engine says (ARCHITECTURE, invariant 11).
+
+In: leased checks, and what the engine answered. Out: one transaction a finding, under the case's lock: nothing wrong, to be started
+again, events to be raised again. Starting and raising stay the dispatcher's: a finding only makes the case due.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Row, bindparam, func, select, update
+
+from sayso.ledger import audit
+from sayso.ledger.alerts import alert
+from sayso.ledger.cases import lock_case_key
+from sayso.ledger.database import Transaction
+from sayso.ledger.driving import RUNNING, STARTING
+from sayso.ledger.event_rows import move
+from sayso.ledger.outbox import moment
+from sayso.ledger.schema import cases, events
+from sayso.ledger.statements import locked
+from sayso.ledger.states import EventState
+from sayso.settings import ReconcilerSettings
+
+SUSPICIOUS = frozenset({"STALLED", "SUSPENDED"})
+"""States of an instance that lives and does not go on by itself."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """A leased case that is to be compared; `raised` are the identities that its instance must have seen by now."""
+
+    instance_id: str
+    workflow: str
+    key: str
+    raised: frozenset[str]
+
+
+def lease_checks(tx: Transaction, settings: ReconcilerSettings, lease_ms: int, limit: int) -> list[Check]:
+    """Lease running cases whose comparison is due, the oldest first."""
+    values = {"now_ms": tx.now_ms, "until_ms": tx.now_ms + lease_ms, "max_rows": limit}
+    leased = tx.all(_lease(tx.dialect), values)
+    raised: dict[str, set[str]] = {row.instance_id: set() for row in leased}
+    seen_by = tx.now_ms - _ms(settings.unseen_after)
+    for row in tx.all(_RAISED, {"instance_ids": list(raised), "seen_by": seen_by}) if leased else ():
+        raised[row.instance_id].add(row.identity)
+    return [Check(row.instance_id, row.workflow, row.key, frozenset(raised[row.instance_id])) for row in leased]
+
+
+def found_running(tx: Transaction, check: Check, settings: ReconcilerSettings, status: str, seen: Collection[str]) -> int:
+    """The engine has it, in `status`; `seen` are the identities in its history. Returns how many events are raised again."""
+    case = _locked_case(tx, check)
+    if case is None:
+        return 0
+    missing = _raise_again(tx, case, check.raised - set(seen)) if status == RUNNING.upper() else 0
+    finding = f"{status.lower()} in the engine" if status in SUSPICIOUS else None
+    if finding is not None and finding != case.finding:
+        reason = f"{check.instance_id} is {finding}: it does not go on by itself"
+        alert(
+            tx, f"case-{status.lower()}", occurrence=f"{check.instance_id}:{tx.now_ms}", reason=reason, instance_id=check.instance_id
+        )
+        audit.record(tx, "case-found", instance_id=check.instance_id, channel="reconciler", finding=finding)
+    _schedule(tx, case, settings, absent_since_ms=None, finding=finding, checked_at_ms=tx.now_ms)
+    return missing
+
+
+def found_absent(tx: Transaction, check: Check, settings: ReconcilerSettings) -> bool:
+    """The engine does not know it. The second time, long enough after the first, it is started again: whether that is so."""
+    case = _locked_case(tx, check)
+    if case is None:
+        return False
+    since = case.absent_since_ms if case.absent_since_ms is not None else tx.now_ms
+    wait_ms = since + _ms(settings.absence) - tx.now_ms
+    if wait_ms > 0:
+        tx.run(_UPDATE_CASE, {"this_case": check.instance_id, "absent_since_ms": since, "check_at_ms": tx.now_ms + wait_ms})
+        return False
+    _start_again(tx, case)
+    return True
+
+
+def postpone_check(tx: Transaction, check: Check, delay_ms: int) -> None:
+    """The engine did not answer: an error is not an absence."""
+    tx.run(_POSTPONE, {"this_case": check.instance_id, "check_at_ms": tx.now_ms + delay_ms})
+
+
+def check_all_soon(tx: Transaction) -> None:
+    """One instance was lost, so others may be: compare every running case now."""
+    tx.run(_CHECK_ALL, {"now_ms": tx.now_ms})
+
+
+def _start_again(tx: Transaction, case: Row[Any]) -> None:
+    """The driver starts it, under its id and with its first input, and raises what the lost instance had used, then the rest."""
+    for event in tx.all(_of_case(tx.dialect), {"instance_id": case.instance_id, "state": EventState.DELIVERED.value}):
+        move(tx, event, EventState.DELIVERING, f"{case.instance_id} was lost by the engine, raised again")
+    used = tx.one(_ANY_USED, {"instance_id": case.instance_id}) is not None
+    values = {
+        "this_case": case.instance_id,
+        "phase": STARTING,
+        "attempts": 1,  # so that the driver asks for the instance first: nobody may run an instance that has ended once more
+        "due_at_ms": tx.now_ms,
+        "check_at_ms": None,
+        "absent_since_ms": None,
+        "raise_after": 0 if used else None,
+        "finding": f"lost by the engine, started again at {moment(tx.now_ms):%Y-%m-%d %H:%M:%S} UTC",
+    }
+    tx.run(_UPDATE_CASE, values)
+    reason = f"the engine had lost {case.instance_id}; it is started again and gets its events again"
+    alert(tx, "case-restarted", occurrence=f"{case.instance_id}:{tx.now_ms}", reason=reason, instance_id=case.instance_id)
+    audit.record(tx, "case-restarted", instance_id=case.instance_id, channel="reconciler", reason="the engine had lost the instance")
+
+
+def _raise_again(tx: Transaction, case: Row[Any], missing: Collection[str]) -> int:
+    """What the workflow does not have although it was raised: used ones too, when the engine was put back to an earlier state."""
+    if not missing or case.due_at_ms is not None:
+        return 0  # it is being driven just now: looked at again next time
+    rows = [row for row in tx.all(_of_identities(tx.dialect), {"identities": list(missing)}) if row.instance_id == case.instance_id]
+    used = [row.seq for row in rows if row.state == EventState.CONSUMED]
+    unused = [row for row in rows if row.state == EventState.DELIVERED]
+    for row in unused:
+        move(tx, row, EventState.DELIVERING, f"not in the history of {case.instance_id}, raised again")
+    numbers = sorted([*used, *(row.seq for row in unused)])
+    if numbers:
+        values = {"raise_after": min(used) - 1} if used else {}
+        tx.run(_UPDATE_CASE, {"this_case": case.instance_id, "due_at_ms": tx.now_ms, **values})
+        audit.record(tx, "events-raised-again", instance_id=case.instance_id, channel="reconciler", events=numbers)
+    return len(numbers)
+
+
+def _locked_case(tx: Transaction, check: Check) -> Row[Any] | None:
+    """The case under its lock, if it still runs."""
+    lock_case_key(tx, check.workflow, check.key)
+    case = tx.one(_CASE, {"instance_id": check.instance_id})
+    return case if case is not None and case.phase == RUNNING else None
+
+
+def _schedule(tx: Transaction, case: Row[Any], settings: ReconcilerSettings, **values: Any) -> None:
+    """The older a case, the longer until it is looked at again."""
+    age_ms = tx.now_ms - case.opened_at_ms
+    pause_ms = min(max(age_ms // 2, _ms(settings.check_interval)), _ms(settings.check_interval_max))
+    tx.run(_UPDATE_CASE, {"this_case": case.instance_id, "check_at_ms": tx.now_ms + pause_ms, **values})
+
+
+def _ms(span: Any) -> int:
+    return int(span.total_seconds() * 1000)
+
+
+_CASE = select(cases).where(cases.c.instance_id == bindparam("instance_id"))
+_UPDATE_CASE = update(cases).where(cases.c.instance_id == bindparam("this_case"))
+_POSTPONE = _UPDATE_CASE.where(cases.c.check_at_ms.isnot(None))
+_CHECK_ALL = (
+    update(cases).where(cases.c.phase == RUNNING, cases.c.check_at_ms > bindparam("now_ms")).values(check_at_ms=bindparam("now_ms"))
+)
+_RAISED = select(events.c.instance_id, events.c.identity).where(
+    events.c.instance_id.in_(bindparam("instance_ids", expanding=True)),
+    events.c.event_name.isnot(None),
+    events.c.state.in_([EventState.DELIVERED.value, EventState.CONSUMED.value]),
+    events.c.updated_at_ms <= bindparam("seen_by"),
+)
+_ANY_USED = (
+    select(func.min(events.c.seq))
+    .where(
+        events.c.instance_id == bindparam("instance_id"),
+        events.c.event_name.isnot(None),
+        events.c.state == EventState.CONSUMED.value,
+    )
+    .group_by(events.c.instance_id)
+)
+
+
+@cache
+def _of_case(dialect: str) -> Any:
+    query = select(events).where(events.c.instance_id == bindparam("instance_id"), events.c.state == bindparam("state"))
+    return locked(dialect, query.order_by(events.c.seq))
+
+
+@cache
+def _of_identities(dialect: str) -> Any:
+    return locked(dialect, select(events).where(events.c.identity.in_(bindparam("identities", expanding=True))))
+
+
+@cache
+def _lease(dialect: str) -> Any:
+    """As `statements.lease`, for the other schedule of a case."""
+    due = select(cases.c.instance_id).where(cases.c.check_at_ms <= bindparam("now_ms"), cases.c.phase == RUNNING)
+    due = due.order_by(cases.c.check_at_ms).limit(bindparam("max_rows"))
+    chosen = locked(dialect, due, skip_locked=True).scalar_subquery()
+    statement = update(cases).where(cases.c.instance_id.in_(chosen)).values(check_at_ms=bindparam("until_ms"))
+    return statement.returning(cases.c.instance_id, cases.c.workflow, cases.c.key)

@@ -1,0 +1,83 @@
+"""The reconciling lane: open cases are compared with the engine, ever less often the older they are.
+
+In: running cases whose comparison is due. Out: for each one question to the engine, a second one for its history if events were raised
+to it, and one transaction with what was found (`sayso.ledger.reconciling`). An error is not an absence: then it is asked again later.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+
+import structlog
+
+from sayso.engine import Engine, HistoryEntry
+from sayso.errors import TransientError
+from sayso.ledger import Ledger
+from sayso.ledger.reconciling import Check, check_all_soon, found_absent, found_running, lease_checks, postpone_check
+from sayso.settings import Settings
+
+log = structlog.get_logger()
+BATCH = 16
+LEASE_SECONDS = 60.0
+RETRY_MS = 15_000
+
+
+class Reconciler:
+    """Compares one batch at each call of `work`."""
+
+    def __init__(self, ledger: Ledger, engine: Engine, settings: Settings) -> None:
+        self._ledger = ledger
+        self._engine = engine
+        self._settings = settings.reconciler
+        self._all_checked_at: float | None = None
+
+    def work(self) -> bool:
+        """Compare; returns whether there may be more."""
+        until = time.monotonic() + LEASE_SECONDS / 2
+        take = partial(lease_checks, settings=self._settings, lease_ms=int(LEASE_SECONDS * 1000), limit=BATCH)
+        batch = self._ledger.transact(take)
+        for check in batch:
+            if time.monotonic() > until:
+                return False  # a slow engine is not hurried; what is left comes back when its lease is over
+            self._compare(check)
+        return len(batch) == BATCH
+
+    def _compare(self, check: Check) -> None:
+        try:
+            self._judge(check)
+        except TransientError as error:
+            log.info("not compared, will be tried again", instance_id=check.instance_id, error=str(error))
+            self._ledger.transact(partial(postpone_check, check=check, delay_ms=RETRY_MS))
+        except Exception:  # a bug of ours on one case must not keep the others from being looked at
+            log.exception("not compared, will be tried again", instance_id=check.instance_id)
+            self._ledger.transact(partial(postpone_check, check=check, delay_ms=int(LEASE_SECONDS * 1000)))
+
+    def _judge(self, check: Check) -> None:
+        state = self._engine.state(check.instance_id)
+        if state is None:
+            if self._ledger.transact(partial(found_absent, check=check, settings=self._settings)):
+                log.warning("the engine had lost an instance: it is started again", instance_id=check.instance_id)
+            self._look_at_all()
+        elif not state.has_ended:
+            history = self._engine.history(check.instance_id) if check.raised else ()
+            seen = {identity for entry in history if (identity := identity_in(entry)) is not None}
+            record = partial(found_running, check=check, settings=self._settings, status=state.status, seen=seen)
+            if self._ledger.transact(record):
+                log.warning("events were not in an instance's history: raised again", instance_id=check.instance_id)
+
+    def _look_at_all(self) -> None:
+        """A lost instance is seldom alone; looking at all is done at most as often as a case is looked at anyway."""
+        now = time.monotonic()
+        pause = self._settings.check_interval.total_seconds()
+        if self._all_checked_at is None or now - self._all_checked_at > pause:
+            self._all_checked_at = now
+            self._ledger.transact(check_all_soon)
+
+
+def identity_in(entry: HistoryEntry) -> str | None:
+    """The identity of an event of the ledger that was raised."""
+    if entry.kind != "EVENT_RAISED" or not isinstance(entry.data, dict):
+        return None
+    identity = entry.data.get("identity")
+    return identity if isinstance(identity, str) else None
