@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +24,7 @@ from sqlalchemy.engine import CursorResult, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from sayso.errors import ConfigurationError, TransientError
+from sayso.ledger.prepared import Prepared, prepared
 
 T = TypeVar("T")
 GROUP_COMMIT_MAX = 256
@@ -34,7 +36,10 @@ TRY_AGAIN = frozenset({"40001", "40P01", "23505"})
 
 @dataclass(frozen=True)
 class Transaction:
-    """A connection inside a transaction, and the time at its start (ms since 1970, database clock)."""
+    """A connection inside a transaction, and the time at its start (ms since 1970, database clock).
+
+    On SQLite a statement that was seen before goes to the driver directly (ledger/prepared.py).
+    """
 
     connection: Connection
     now_ms: int
@@ -42,15 +47,36 @@ class Transaction:
 
     def run(self, statement: Executable, values: Any = None) -> CursorResult[Any]:
         """Execute one statement."""
-        return self.connection.execute(statement, values)
+        ready = self._prepared(statement, values)
+        if ready is None or ready.returns_rows:
+            return self.connection.execute(statement, values)
+        cursor: CursorResult[Any] = ready.run(self._driver, values or {})
+        return cursor
 
     def one(self, statement: Executable, values: Any = None) -> Row[Any] | None:
         """The first row, or None."""
-        return self.connection.execute(statement, values).first()
+        ready = self._prepared(statement, values)
+        if ready is None:
+            return self.connection.execute(statement, values).first()
+        cursor = ready.run(self._driver, values or {})
+        found = cursor.fetchone()
+        return ready.rows(cursor, [found])[0] if found is not None else None
 
     def all(self, statement: Executable, values: Any = None) -> list[Row[Any]]:
         """All rows."""
-        return list(self.connection.execute(statement, values).all())
+        ready = self._prepared(statement, values)
+        if ready is None:
+            return list(self.connection.execute(statement, values).all())
+        cursor = ready.run(self._driver, values or {})
+        found = cursor.fetchall()
+        return ready.rows(cursor, found) if found else []
+
+    @cached_property
+    def _driver(self) -> Any:
+        return self.connection.connection.dbapi_connection
+
+    def _prepared(self, statement: Executable, values: Any) -> Prepared | None:
+        return prepared(statement, values or {}, self.connection.dialect) if self.dialect == "sqlite" else None
 
 
 Work = Callable[[Transaction], T]
