@@ -13,7 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError, YamlConfigSettingsSource
 
 from sayso.config_file import ConfigFile, did_you_mean
@@ -77,6 +77,14 @@ class ReconcilerSettings(Section):
     )
 
 
+class AuditSettings(Section):
+    """The audit chain. Every process that seals or verifies one ledger needs the same key."""
+
+    key: SecretStr | None = Field(None, description="Key of the chain, at least 64 hex digits; without it the key file counts.")
+    key_file: Path | None = Field(None, description="File with that key; by default `audit.key` in the state folder, made once.")
+    anchor_interval: timedelta = Field(timedelta(minutes=1), gt=timedelta(0), description="How often the chain's end is published.")
+
+
 class Settings(BaseSettings):
     """All settings of Sayso. Every field has a default that suits the local stack."""
 
@@ -100,6 +108,7 @@ class Settings(BaseSettings):
     task: TaskSettings = TaskSettings()
     dispatcher: DispatcherSettings = DispatcherSettings()
     reconciler: ReconcilerSettings = ReconcilerSettings()
+    audit: AuditSettings = AuditSettings()
 
     @classmethod
     def settings_customise_sources(

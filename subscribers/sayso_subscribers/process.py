@@ -14,9 +14,10 @@ from sayso.errors import TransientError
 from sayso.ledger import open_ledger, read_ledger_id
 from sayso.publisher import DaprPublisher
 from sayso.settings import Settings
-from sayso_subscribers.dispatcher import Dispatcher
+from sayso_subscribers.dispatcher import STOP_SECONDS, Dispatcher
 from sayso_subscribers.receive import receiver
 from sayso_subscribers.routes import subscribed_app
+from sayso_subscribers.seal import sealing_lane
 
 log = structlog.get_logger()
 
@@ -27,7 +28,9 @@ def run(settings: Settings) -> None:
     ledger = open_ledger(settings.ledger_url)
     engine = DaprEngine(settings.dispatcher.engine_timeout)
     publisher = DaprPublisher(settings.pubsub)
-    dispatcher = Dispatcher(ledger, engine, publisher, bindings, settings, read_ledger_id(ledger))
+    ledger_id = read_ledger_id(ledger)
+    dispatcher = Dispatcher(ledger, engine, publisher, bindings, settings, ledger_id)
+    sealing = sealing_lane(ledger, settings, ledger_id)
     app = subscribed_app(settings.pubsub, bindings.topics, receiver(ledger, dispatcher.wake))
     stopping = threading.Event()
     asked_to_stop = threading.Event()
@@ -51,10 +54,12 @@ def run(settings: Settings) -> None:
     serving = threading.Thread(target=serve, daemon=True)
     serving.start()
     dispatcher.start()
+    sealing.start()
     log.info("receiving", topics=list(bindings.topics), port=port)
     stopping.wait()
     app.stop()
     dispatcher.stop()
+    sealing.stop(STOP_SECONDS)
     publisher.close()
     ledger.close()
     if not asked_to_stop.is_set():

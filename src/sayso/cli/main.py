@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from sayso.cli.audit_commands import audit_app
 from sayso.cli.case_commands import case, cases, tasks
 from sayso.cli.dead_commands import dead_app
 from sayso.cli.decide_commands import decide
@@ -34,6 +35,7 @@ for question in (demo, publish, decide, cases, case, tasks, events, event, outbo
     app.command(rich_help_panel=EVENTS)(question)
 app.add_typer(dead_app, name="dead", rich_help_panel=EVENTS)
 app.add_typer(ledger_app, name="ledger", rich_help_panel=PROCESSES)
+app.add_typer(audit_app, name="audit", rich_help_panel=PROCESSES)
 app.add_typer(config_app, name="config", rich_help_panel=PROCESSES)
 app.command(rich_help_panel=PEOPLE)(notices)
 app.command(rich_help_panel=PROCESSES)(serve)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from sayso.contracts.approvals import ApprovalDecided, ApprovalRequested
+from sayso.contracts.audit import AuditAnchored
 from sayso.contracts.cases import AlertRaised, CaseClosed, EventDead
 from sayso.contracts.payload import Payload
 from sayso.contracts.payments import PaymentCaptured, PaymentFailed, PaymentRequested
@@ -39,6 +40,7 @@ EVENT_TYPES: Mapping[str, EventType] = MappingProxyType(
         "sayso.case.closed.v1": EventType(CaseClosed, "outcomes", "out"),
         "sayso.event.dead.v1": EventType(EventDead, "deadletters", "out"),
         "sayso.alert.raised.v1": EventType(AlertRaised, "alerts", "out"),
+        "sayso.audit.anchored.v1": EventType(AuditAnchored, "audit-anchors", "out"),
     }
 )
 

@@ -211,7 +211,7 @@ Index(
 )
 Index("ix_notices_instance", notices.c.instance_id)
 
-# Who did what to which case or event. Entries are inserted unsealed; the sealer that chains them comes later.
+# Who did what to which case or event. Entries are inserted unsealed; the sealer numbers and chains them (`sealing.py`).
 audit = Table(
     "audit",
     metadata,
@@ -223,8 +223,42 @@ audit = Table(
     Column("instance_id", String(64)),
     Column("event_seq", Serial),
     Column("detail", Text, nullable=False, comment="JSON"),
-    Column("number", BigInteger, unique=True, comment="set by the sealer"),
+    Column("number", BigInteger, comment="set by the sealer"),
     Column("seal", String(64), comment="set by the sealer"),
 )
 Index("ix_audit_instance", audit.c.instance_id)
 Index("ix_audit_event", audit.c.event_seq)
+_sealed, _unsealed = audit.c.number.isnot(None), audit.c.number.is_(None)
+Index("ux_audit_number", audit.c.number, unique=True, sqlite_where=_sealed, postgresql_where=_sealed)
+Index("ix_audit_unsealed", audit.c.seq, sqlite_where=_unsealed, postgresql_where=_unsealed)
+
+# Where the chain ends: one row, locked by whoever seals.
+audit_chain = Table(
+    "audit_chain",
+    metadata,
+    Column("name", String(16), primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Column("seal", String(64), nullable=False),
+    Column("key_mark", String(16), nullable=False, comment="tells one key from another, and nothing of either"),
+    Column("anchored_number", BigInteger, nullable=False),
+    Column("anchored_at_ms", BigInteger, nullable=False),
+)
+
+# What is left of a pruned event, so that it is known when it comes again.
+tombstones = Table(
+    "tombstones",
+    metadata,
+    Column("identity", LargeBinary(32), primary_key=True, comment="SHA-256 of source and id"),
+    Column("content_digest", LargeBinary(32), nullable=False),
+    Column("pruned_at_ms", BigInteger, nullable=False),
+    Column("sightings", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Instances of pruned cases that the engine still keeps.
+engine_purges = Table(
+    "engine_purges",
+    metadata,
+    Column("instance_id", String(64), primary_key=True),
+    Column("pruned_at_ms", BigInteger, nullable=False),
+)

@@ -30,7 +30,7 @@ from sayso.stack.toxiproxy import Proxies, install_toxiproxy
 from sayso.stack.valkey import DEFAULT_PORT as VALKEY_PORT
 from sayso.stack.valkey import valkey
 
-OUTBOUND_TOPICS = frozenset({"approval-requests", "outcomes", "alerts", "payment-commands", "deadletters"})
+OUTBOUND_TOPICS = frozenset({"approval-requests", "outcomes", "alerts", "payment-commands", "deadletters", "audit-anchors"})
 SUBSCRIBERS_ROLE = "subscribers"
 
 

@@ -6,6 +6,7 @@ missing, old or new is an error that says what to do.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from sqlalchemy import inspect, text
@@ -17,6 +18,8 @@ from sayso.errors import ConfigurationError
 from sayso.ledger.database import Ledger, Transaction
 
 MIGRATIONS = Path(sayso.ledger.__file__).parent / "migrations"
+_REVISION = re.compile(r'^revision = "(\w+)"', re.MULTILINE)
+_DOWN_REVISION = re.compile(r'^down_revision = "(\w+)"', re.MULTILINE)
 
 NOT_UNDERSTOOD = "SAYSO_LEDGER_URL is not understood; use sqlite:///PATH or postgresql+psycopg://USER@HOST:PORT/DATABASE"
 """Without the URL itself, which may hold a password."""
@@ -68,8 +71,17 @@ def _version(tx: Transaction) -> str | None:
 def _check_version(version: str | None, place: URL) -> None:
     if version is None:
         raise no_ledger(place)
-    known = sorted(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*_*.py"))
-    if version == known[-1]:
+    known, newest = _known_versions()
+    if version == newest:
         return
     advice = "upgrade it: sayso ledger upgrade" if version in known else "it was written by a newer Sayso; use that one"
     raise ConfigurationError(f"the ledger at {in_words(place)} has tables of version {version}: {advice}")
+
+
+def _known_versions() -> tuple[frozenset[str], str]:
+    """All versions, and the one that no other follows. Their names need not be in order, and Alembic takes half a second to load."""
+    texts = [path.read_text(encoding="utf-8") for path in (MIGRATIONS / "versions").glob("[0-9]*_*.py")]
+    versions = frozenset(match[1] for text in texts if (match := _REVISION.search(text)))
+    followed = {match[1] for text in texts if (match := _DOWN_REVISION.search(text))}
+    (newest,) = versions - followed
+    return versions, newest
