@@ -5,7 +5,7 @@ BIN := .venv/bin
 SAYSO := $(BIN)/sayso
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help run demo stop test check format docs bench setup runtime lock clean
+.PHONY: help run demo stop test check format docs bench faults setup runtime lock clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ docs: setup ## Generate schemas, AsyncAPI and tables of settings and events
 
 bench: runtime ## Compare with a by-hand Dapr app on the same stack (BENCH="--n 500")
 	@$(BIN)/python -m benchmarks.run $(BENCH)
+
+faults: runtime ## Kill, pause and cut off the real parts under load (FAULTS="--broker kafka --ledger postgresql --minutes 30 --seed 7")
+	@$(BIN)/python -m sayso.testing.fault_run $(FAULTS)
 
 lock: ## Write uv.lock anew
 	@$(BIN)/uv lock

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from foreign_client import CONTENT_TYPE, foreign_client_of
 from shop_events import Event, decision, encoded, payment, purchase, topic_of
 from sqlalchemy import Row, select
 from waiting import eventually
@@ -22,6 +21,7 @@ from sayso.errors import TransientError
 from sayso.ledger import Ledger
 from sayso.ledger.schema import cases, events, tasks
 from sayso.notices.notice_file import FILE_NAME, SeenNotice, read_notices
+from sayso.testing.foreign_client import CONTENT_TYPE, foreign_client_of
 from sayso.testing.stack import StackHandle
 
 PURCHASES = "purchase_order_workflow"

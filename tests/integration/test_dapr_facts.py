@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 import grpc
 import pytest
 from dapr.ext.workflow import DaprWorkflowClient
-from foreign_client import ForeignClient, foreign_client_of
 from shop_events import fresh
 from waiting import eventually
 
+from sayso.testing.foreign_client import ForeignClient, foreign_client_of
 from sayso.testing.stack import StackHandle, running_stack
 
 pytestmark = pytest.mark.stack

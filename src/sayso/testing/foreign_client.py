@@ -47,9 +47,11 @@ class ValkeyClient:
         )
 
     def send(self, topic: str, body: bytes, key: str = "") -> None:
+        del key  # a stream has no partitions
         self._add(topic, {"data": body})
 
     def send_without_body(self, topic: str, key: str = "") -> None:
+        del key
         self._add(topic, {"note": "there is no field `data`"})
 
     def read(self, topic: str) -> list[bytes]:

@@ -1,0 +1,114 @@
+"""The witness: what a run showed from outside, as the checker reads it.
+
+In: what was sent, the topics as the broker has them, the partner service's effects, how events and cases stand. Out: `Observed`. Only
+reads; what it knows of the ledger are names of columns.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import httpx2
+from sqlalchemy import Row, and_, select
+
+from sayso.ledger import Ledger
+from sayso.ledger.schema import cases, events, tasks
+from sayso.simulator.observed import CaseEnd, DeadLetter, Effect, FinalState, Observed, Published, Sent
+from sayso.testing.foreign_client import ForeignClient
+
+PAGE = 5_000
+ANNOUNCED = ("outcomes", "approval-requests", "payment-commands")
+
+
+def observe(sent: Iterable[Sent], ledger: Ledger, broker: ForeignClient, partners_url: str) -> Observed:
+    """Everything, after the run."""
+    observed = Observed(effects=list(effects_of(partners_url)), published=list(_published(broker)))
+    rows = ledger.read(lambda tx: tx.all(_EVENTS))
+    received_at = {(row.topic, row.digest): row.received_at_ms / 1000 for row in rows}
+    observed.sent = [dataclasses.replace(one, accepted_at=received_at.get((one.topic, one.digest))) for one in _once(sent)]
+    observed.states = [
+        FinalState(row.topic, row.digest, row.source, row.event_id, row.state, row.reason, row.instance_id) for row in rows
+    ]
+    observed.cases = [_case_end(row) for row in ledger.read(lambda tx: tx.all(_CASES))]
+    observed.dead_letters = [_dead_letter(letter) for letter in _events_on(broker, "deadletters")]
+    return observed
+
+
+def effects_of(partners_url: str) -> Iterator[Effect]:
+    """What the partner service truly did."""
+    after = 0
+    with httpx2.Client(base_url=partners_url, timeout=30, trust_env=False) as client:
+        while True:
+            page = client.get("/effects", params={"after": after, "limit": PAGE}).raise_for_status().json()["effects"]
+            for effect in page:
+                case = str(effect["body"].get("case", ""))
+                yield Effect(effect["key"], effect["kind"], effect["subject"], effect["calls"], case)
+            if len(page) < PAGE:
+                return
+            after = page[-1]["seq"]
+
+
+def _once(sent: Iterable[Sent]) -> Iterator[Sent]:
+    """A message that was sent again, byte for byte, is one message: the first time counts."""
+    seen: set[tuple[str, str]] = set()
+    for one in sent:
+        if (one.topic, one.digest) not in seen:
+            seen.add((one.topic, one.digest))
+            yield one
+
+
+def _events_on(broker: ForeignClient, topic: str) -> Iterator[dict[str, Any]]:
+    return (json.loads(body) for body in broker.read(topic))
+
+
+def _published(broker: ForeignClient) -> Iterator[Published]:
+    for topic in ANNOUNCED:
+        for event in _events_on(broker, topic):
+            yield Published(topic, event["id"], event["type"], event.get("subject"), event["data"])
+
+
+def _dead_letter(letter: dict[str, Any]) -> DeadLetter:
+    data = letter["data"]
+    digest = hashlib.sha256(base64.b64decode(data["original"])).hexdigest()
+    return DeadLetter(letter["id"], data["source"], data["event_id"], data["topic"], digest, data["state"], data["reason"])
+
+
+def _case_end(row: Row[Any]) -> CaseEnd:
+    return CaseEnd(
+        case=row.instance_id,
+        workflow=row.workflow,
+        key=row.key,
+        generation=row.generation,
+        outcome=row.outcome if row.phase == "closed" else None,
+        decided_by=row.decided_by,
+        opened_at=row.opened_at_ms / 1000,
+        due_at=row.due_at_ms / 1000 if row.due_at_ms is not None else None,
+    )
+
+
+_EVENTS = select(
+    events.c.topic,
+    events.c.digest,
+    events.c.source,
+    events.c.event_id,
+    events.c.state,
+    events.c.reason,
+    events.c.instance_id,
+    events.c.received_at_ms,
+)
+_CASES = select(
+    cases.c.instance_id,
+    cases.c.workflow,
+    cases.c.key,
+    cases.c.generation,
+    cases.c.phase,
+    cases.c.outcome,
+    cases.c.opened_at_ms,
+    tasks.c.due_at_ms,
+    tasks.c.decided_by,
+).select_from(cases.outerjoin(tasks, and_(tasks.c.instance_id == cases.c.instance_id)))
