@@ -68,6 +68,18 @@ def test_an_early_payment_of_an_order_that_is_rejected_is_unclaimed_and_seen(sys
     row = system.settled(paid, "unclaimed")
     assert row.reason == f"{closed.instance_id} ended without using it"
     eventually(lambda: len(system.dead_letters(seq=row.seq)) == 1, 10, "its dead letter")
+    assert refund_of(system, order)["data"]["case"] == closed.instance_id
+
+
+def refund_of(system: RunningSystem, order: str) -> Event:
+    """The one refund that is asked for this order, from the topic."""
+
+    def asked() -> list[Event]:
+        found = system.messages_about("payment-commands", order)
+        return [one for one in found if one["type"] == "sayso.payment.refund-requested.v1"]
+
+    (refund,) = eventually(asked, 10, f"a refund of {order} is asked for")
+    return refund
 
 
 def test_a_payment_after_the_end_is_late_and_on_the_dead_letters(system: RunningSystem) -> None:
@@ -92,6 +104,12 @@ def test_a_payment_after_the_end_is_late_and_on_the_dead_letters(system: Running
         "case": closed.instance_id,
     }
     assert base64.b64decode(letter["data"]["original"]) == encoded(late)
+    for _ in range(3):  # however often it comes again
+        system.send(late)
+    eventually(lambda: system.row(late["id"]).sightings == 4, 10, "four sightings")
+    refund = refund_of(system, order)
+    assert (refund["id"], refund["data"]["amount"]) == (f"late:{row.identity}", "1250.00")
+    assert refund["data"]["answers"]["id"] == late["id"]
     assert system.case(order) == closed
     assert system.effects(order) == [("orders.placed", 1)]
 

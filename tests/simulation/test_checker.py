@@ -91,6 +91,17 @@ def time_out(run: Observed) -> None:
     set_case(run, outcome="timed_out", decided_by=None)
 
 
+def refund_a_refused_payment(run: Observed) -> None:
+    set_row(run, 4, state="refused")
+    run.dead_letters[1] = replace(run.dead_letters[1], state="refused")
+    run.late_replies.append(LateReply("refund:5", "refund", "/test", "pay-2"))
+
+
+def refund_without_a_dead_letter(run: Observed) -> None:
+    run.dead_letters.pop(1)
+    run.late_replies.append(LateReply("refund:5", "refund", "/test", "pay-2"))
+
+
 BROKEN: dict[str, tuple[str, Callable[[Observed], Any]]] = {
     "an accepted event has no row": ("lost", lambda run: run.states.pop(2)),
     "a malformed message has no row": ("lost", lambda run: run.states.pop(5)),
@@ -154,10 +165,8 @@ BROKEN: dict[str, tuple[str, Callable[[Observed], Any]]] = {
         lambda run: run.dead_letters.append(DeadLetter("dead:4", "/test", "pay", "t", "pay", "late", "because")),
     ),
     "refunded and used": ("money twice", lambda run: run.late_replies.append(LateReply("refund:4", "refund", "/test", "pay"))),
-    "refunded and dead-lettered": (
-        "money twice",
-        lambda run: run.late_replies.append(LateReply("refund:5", "refund", "/test", "pay-2")),
-    ),
+    "refunded and refused": ("money twice", refund_a_refused_payment),
+    "refunded, without a dead letter": ("lost dead letter", refund_without_a_dead_letter),
     "refunded twice": (
         "replied twice",
         lambda run: run.late_replies.extend(LateReply(f"refund:{number}", "refund", "/test", "pay-2") for number in (1, 2)),
@@ -186,9 +195,8 @@ def test_a_time_out_is_fine_when_nobody_decided() -> None:
     assert check(run) == []
 
 
-def test_a_refund_instead_of_a_dead_letter_is_fine() -> None:
+def test_a_refund_beside_the_dead_letter_of_a_late_payment_is_fine() -> None:
     run = paid_order()
-    run.dead_letters.pop(1)
     run.late_replies.append(LateReply("refund:5", "refund", "/test", "pay-2"))
     assert check(run) == []
 

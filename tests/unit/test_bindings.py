@@ -13,6 +13,7 @@ from example_files import shipped_bindings
 from sayso.contracts.catalog import EVENT_TYPES, WORKFLOWS, WorkflowContract
 from sayso.correlation import bindings as bindings_module
 from sayso.correlation.bindings import Action, Bindings, load_bindings
+from sayso.correlation.treatment import Answer, Treatment
 from sayso.errors import ConfigurationError
 
 RULE = """\
@@ -87,7 +88,32 @@ def test_each_action_says_what_it_does(load: Load) -> None:
         "resume purchase_order_workflow.withdraw_requested",
         "record",
     ]
-    assert [rule.early_hold for rule in rules] == [None, timedelta(hours=1), None, None]
+    assert [rule.treatment.hold for rule in rules] == [None, timedelta(hours=1), None, None]
+
+
+def test_what_is_early_late_repeated_or_asked_for_again_is_treated_as_the_rule_says(load: Load) -> None:
+    plain, strict = load(
+        PAID
+        + PAID.replace("paid", "strict")
+        .replace("captured", "settled")
+        .replace(
+            "    resume",
+            "    early: dead-letter\n    on_late: publish org.example.late.v1 to late-ones\n    on_duplicate: alarm\n    resume",
+        )
+    ).rules
+    assert plain.treatment == Treatment()
+    answer = Answer("org.example.late.v1", "late-ones")
+    assert strict.treatment == Treatment(holds_early=False, on_late=answer, alarms_on_duplicate=True)
+    assert Answer.parse(str(answer)) == answer
+    (again,) = load(RULE + "    on_restart: new_generation\n").rules
+    assert again.treatment == Treatment(restarts=True)
+    written = PAID + "    early: hold PT1H\n    on_late: dead-letter\n    on_duplicate: ignore\n"
+    assert load(written).rules[0].treatment == Treatment(hold=timedelta(hours=1))
+
+
+def test_the_topics_of_answers_are_known(load: Load) -> None:
+    assert shipped_bindings().answer_topics == {"payment-commands"}
+    assert load(RULE).answer_topics == frozenset()
 
 
 @pytest.mark.parametrize(
@@ -141,6 +167,7 @@ def test_own_topics_and_types_are_welcome(load: Load, old: str, new: str) -> Non
             "    record: true\n    start",
             '2: binding "order" has start and record; it needs exactly one of start, resume,',
         ),
+        ("    start", "    on_late: dead-letter\n    start", '6: binding "order": `on_late` has no effect on `start`; remove it'),
         ("    start", "    early: hold PT1H\n    start", '6: binding "order": `early` has no effect on `start`; remove it'),
         (START, "    record: true", '5: binding "order": `key` has no effect on `record`; remove it'),
         ("order\n", "order\n    when: event.data.cost + 1\n", "3: `event.data.cost + 1` is not a condition: it must be true or false"),
@@ -193,6 +220,35 @@ def test_a_mistake_is_named_with_its_line(load: Load, old: str, new: str, expect
         ("    resume", "    early: hold -PT1H\n    resume", '"hold -PT1H" is not understood'),
         ("    resume", "    early: hold PT0S\n    resume", '"hold PT0S" is not understood'),
         ("    resume", "    early: drop PT1H\n    resume", '"drop PT1H" is not understood'),
+        ("    resume", "    early: dead-letter PT1H\n    resume", "write for example `hold PT1H`, or `dead-letter`"),
+        ("    resume", "    on_late: refund\n    resume", '6: "refund" is not understood; write `publish TYPE to TOPIC`, or `dead-le'),
+        (
+            "    resume",
+            "    on_late: publish sayso.payment.refund-requestd.v1 to payment-commands\n    resume",
+            '6: type "sayso.payment.refund-requestd.v1" is not known; did you mean "sayso.payment.refund-requested.v1"?',
+        ),
+        (
+            "    resume",
+            "    on_late: publish sayso.payment.requested.v1 to payment-commands\n    resume",
+            '6: "sayso.payment.requested.v1" is no answer to a late event; did you mean "sayso.payment.refund-requested.v1"?',
+        ),
+        (
+            "    resume",
+            "    on_late: publish sayso.payment.refund-requested.v1 to refunds\n    resume",
+            '6: "sayso.payment.refund-requested.v1" travels on "payment-commands", not on "refunds"',
+        ),
+        (
+            "    resume",
+            "    on_late: publish org.example.late.v1 to payments\n    resume",
+            '6: a binding reads "payments": publishing to',
+        ),
+        (
+            "payment_received\n",
+            "payment_failed\n    on_late: publish sayso.payment.refund-requested.v1 to payment-commands\n",
+            "7: sayso.payment.refund-requested.v1 also needs amount, currency, which this event has not",
+        ),
+        ("    resume", "    on_restart: refuse\n    resume", '6: binding "paid": `on_restart` has no effect on `resume`; remove it'),
+        ("    resume", "    on_duplicate: shout\n    resume", "6: bindings.0.on_duplicate: Input should be 'ignore' or 'alarm'"),
     ],
 )
 def test_a_mistake_in_what_wakes_a_case_is_named(load: Load, old: str, new: str, expected: str) -> None:

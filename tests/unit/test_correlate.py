@@ -181,7 +181,7 @@ def test_a_decision_that_nobody_can_use_is_rejected(data: Any, words: str) -> No
 def test_a_payment_finds_its_order_and_waits_for_it(kind: str, event_name: str) -> None:
     verdict = verdict_on("payments", f"com.acme.payment.{kind}.v1", {"order_id": "PO-1", "amount": "12.50"})
     assert isinstance(verdict, Resume)
-    assert (verdict.key, verdict.event_name, verdict.hold) == ("PO-1", event_name, timedelta(days=7))
+    assert (verdict.key, verdict.event_name, verdict.treatment.hold) == ("PO-1", event_name, timedelta(days=7))
 
 
 def test_a_recorded_event_needs_no_particular_data() -> None:

@@ -1,4 +1,4 @@
-"""What Sayso says of a case: its outcome on `outcomes`, and the events that it could not use on `deadletters`."""
+"""What Sayso says of a case: its outcome on `outcomes`, unused events on `deadletters`, what answers to late ones share."""
 
 from __future__ import annotations
 
@@ -52,6 +52,24 @@ class EventDead(Payload):
     received_at: datetime
     original: str | None
     original_bytes: int
+
+
+class AnsweredEvent(Payload):
+    """The event that came too late: its identity and type, its state in the ledger and why."""
+
+    source: str
+    id: str
+    type: str
+    state: str
+    reason: str
+
+
+class LateAnswer(Payload):
+    """The fields that every answer to a late event has besides the late event's own; `case` is empty if it never came."""
+
+    case: str | None = None
+    idempotency_key: str
+    answers: AnsweredEvent
 
 
 class AlertRaised(Payload):

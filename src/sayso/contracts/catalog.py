@@ -13,7 +13,7 @@ from sayso.contracts.approvals import ApprovalDecided, ApprovalRequested
 from sayso.contracts.audit import AuditAnchored
 from sayso.contracts.cases import AlertRaised, CaseClosed, EventDead
 from sayso.contracts.payload import Payload
-from sayso.contracts.payments import PaymentCaptured, PaymentFailed, PaymentRequested
+from sayso.contracts.payments import PaymentCaptured, PaymentFailed, PaymentRefundRequested, PaymentRequested
 from sayso.contracts.requests import ApprovalRequest, PurchaseRequested, PurchaseWithdrawn, TaskRequested
 
 
@@ -37,6 +37,7 @@ EVENT_TYPES: Mapping[str, EventType] = MappingProxyType(
         "sayso.approval.decided.v1": EventType(ApprovalDecided, "approvals", "in"),
         "sayso.approval.requested.v1": EventType(ApprovalRequested, "approval-requests", "out"),
         "sayso.payment.requested.v1": EventType(PaymentRequested, "payment-commands", "out"),
+        "sayso.payment.refund-requested.v1": EventType(PaymentRefundRequested, "payment-commands", "out"),
         "sayso.case.closed.v1": EventType(CaseClosed, "outcomes", "out"),
         "sayso.event.dead.v1": EventType(EventDead, "deadletters", "out"),
         "sayso.alert.raised.v1": EventType(AlertRaised, "alerts", "out"),

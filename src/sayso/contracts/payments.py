@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sayso.contracts.cases import LateAnswer
 from sayso.contracts.money import DEFAULT_CURRENCY, Amount, Currency
 from sayso.contracts.payload import Key, Payload
 
@@ -31,3 +32,12 @@ class PaymentRequested(Payload):
     amount: Amount
     currency: Currency
     idempotency_key: str
+
+
+class PaymentRefundRequested(LateAnswer):
+    """`sayso.payment.refund-requested.v1` on `payment-commands`: no case uses this captured payment, please give it back."""
+
+    order_id: Key
+    payment_id: Key | None = None
+    amount: Amount
+    currency: Currency

@@ -6,19 +6,18 @@ rules that could both take it without a `when` to tell them apart stop the start
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
-from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field
 
 from sayso.config_file import ConfigFile, ConfigModel, Location, did_you_mean, load_config
-from sayso.contracts.catalog import EVENT_TYPES, WITHDRAW_EVENT, WORKFLOWS, WorkflowContract
+from sayso.contracts.catalog import WITHDRAW_EVENT, WORKFLOWS, WorkflowContract
 from sayso.contracts.cloudevent import IncomingEvent
 from sayso.correlation.expressions import Expression, view_of
+from sayso.correlation.treatment import Treatment, early_of, on_late_of, refuse_shipped_slips
 from sayso.errors import MalformedError
 
 ACTIONS = ("start", "resume", "withdraw", "record")
@@ -39,7 +38,16 @@ class BindingRule(ConfigModel):
     input: dict[str, str] | None = Field(
         None, description="CEL by field: the workflow's request, when the event's data has another shape."
     )
-    early: str | None = Field(None, description="`hold DURATION` (ISO 8601): how long the event waits for its case.")
+    early: str | None = Field(
+        None, description="`hold DURATION` (ISO 8601): how long the event waits for its case; or `dead-letter`: it does not wait."
+    )
+    on_late: str | None = Field(
+        None, description="`publish TYPE to TOPIC`: what to answer to an event whose case has ended or never came; or `dead-letter`."
+    )
+    on_duplicate: Literal["ignore", "alarm"] | None = Field(None, description="`alarm`: an alert when the event comes once more.")
+    on_restart: Literal["refuse", "new_generation"] | None = Field(
+        None, description="`new_generation`: a new request for an ended case opens another case."
+    )
 
 
 class BindingsFile(ConfigModel):
@@ -69,7 +77,7 @@ class Binding:
     when: Expression | None
     key: Expression | None
     input: dict[str, Expression] | None
-    early_hold: timedelta | None
+    treatment: Treatment
 
     @property
     def does(self) -> str:
@@ -88,6 +96,11 @@ class Bindings:
     def topics(self) -> tuple[str, ...]:
         """Every topic that has a rule, in the file's order: the subscriptions."""
         return tuple(dict.fromkeys(rule.topic for rule in self.rules))
+
+    @property
+    def answer_topics(self) -> frozenset[str]:
+        """The topics of the events that `on_late` publishes."""
+        return frozenset(rule.treatment.on_late.topic for rule in self.rules if rule.treatment.on_late is not None)
 
     def match(self, topic: str, event: IncomingEvent) -> list[Binding]:
         """The rules that take this event: one, none, or more than one (which nobody may guess between)."""
@@ -120,6 +133,7 @@ def load_bindings(path: Path) -> Bindings:
     _refuse_double_names(written.bindings, file)
     _refuse_overlaps(rules, file)
     _refuse_names_that_differ_by_case(rules, file)
+    _refuse_answers_to_ourselves(rules, file)
     return Bindings(tuple(rules))
 
 
@@ -129,7 +143,7 @@ def _compile(rule: BindingRule, file: ConfigFile, at: Location) -> Binding:
     if action is not Action.RECORD and rule.key is None:
         raise file.error(at, f'binding "{rule.name}": `key` is missing (CEL, for example event.data.order_id)')
     _refuse_fields_without_effect(rule, action, file, at)
-    _refuse_slips(rule, file, at)
+    refuse_shipped_slips(rule.topic, rule.type, file, at)
     return Binding(
         name=rule.name,
         topic=rule.topic,
@@ -140,7 +154,7 @@ def _compile(rule: BindingRule, file: ConfigFile, at: Location) -> Binding:
         when=_boolean(rule.when, file, (*at, "when")),
         key=_key(rule.key, file, (*at, "key")),
         input=_input_of(rule, contract, file, at),
-        early_hold=_hold_of(rule, file, at),
+        treatment=_treatment_of(rule, contract, event_name, file, at),
     )
 
 
@@ -176,31 +190,12 @@ def _refuse_fields_without_effect(rule: BindingRule, action: Action, file: Confi
     for field, value, belongs in (
         ("input", rule.input, action is Action.START),
         ("early", rule.early, action is Action.RESUME),
+        ("on_late", rule.on_late, action is Action.RESUME),
+        ("on_restart", rule.on_restart, action is Action.START),
         ("key", rule.key, action is not Action.RECORD),
     ):
         if value is not None and not belongs:
             raise file.error((*at, field), f'binding "{rule.name}": `{field}` has no effect on `{action}`; remove it')
-
-
-def _refuse_slips(rule: BindingRule, file: ConfigFile, at: Location) -> None:
-    """Own topics and types are welcome; one that is a slip away from a shipped one is taken for a slip."""
-    shipped_types = {name for name, kind in EVENT_TYPES.items() if kind.direction == "in"}
-    shipped_topics = {kind.topic for kind in EVENT_TYPES.values() if kind.direction == "in"}
-    for field, word, shipped, cutoff in (
-        ("topic", rule.topic, shipped_topics, TOPIC_SLIP_RATIO),
-        ("type", rule.type, shipped_types, TYPE_SLIP_RATIO),
-    ):
-        near = difflib.get_close_matches(word.lower(), shipped, n=1, cutoff=cutoff)
-        if word not in shipped and near:
-            raise file.error((*at, field), f'{field} "{word}" is not known; did you mean "{near[0]}"?')
-    sent_by_us = {kind.topic for kind in EVENT_TYPES.values() if kind.direction == "out"}
-    if rule.topic in sent_by_us:
-        raise file.error((*at, "topic"), f'"{rule.topic}" carries what Sayso itself publishes; reading it would be a loop')
-
-
-TOPIC_SLIP_RATIO = 0.9
-TYPE_SLIP_RATIO = 0.97
-"""`difflib` ratios from which an unknown word counts as misspelt: one letter off; `….v2` of a type is not."""
 
 
 def _expression(text: str | None, file: ConfigFile, at: Location) -> Expression | None:
@@ -244,17 +239,15 @@ def _input_of(rule: BindingRule, contract: WorkflowContract | None, file: Config
     return compiled
 
 
-def _hold_of(rule: BindingRule, file: ConfigFile, at: Location) -> timedelta | None:
-    if rule.early is None:
-        return None
-    verb, _, duration = rule.early.partition(" ")
-    try:
-        return POSITIVE_DURATION.validate_python(duration.strip() if verb == "hold" else "")
-    except ValidationError as error:
-        raise file.error((*at, "early"), f'"{rule.early}" is not understood; write for example `hold PT1H`') from error
-
-
-POSITIVE_DURATION: TypeAdapter[timedelta] = TypeAdapter(Annotated[timedelta, Field(gt=timedelta(0))])
+def _treatment_of(rule: BindingRule, contract: WorkflowContract | None, event_name: str, file: ConfigFile, at: Location) -> Treatment:
+    holds_early, hold = early_of(rule.early, file, at)
+    return Treatment(
+        holds_early=holds_early,
+        hold=hold,
+        on_late=on_late_of(rule.on_late, contract.events.get(event_name) if contract else None, file, at),
+        alarms_on_duplicate=rule.on_duplicate == "alarm",
+        restarts=rule.on_restart == "new_generation",
+    )
 
 
 def _refuse_double_names(rules: list[BindingRule], file: ConfigFile) -> None:
@@ -286,3 +279,12 @@ def _refuse_names_that_differ_by_case(rules: list[Binding], file: ConfigFile) ->
         name = seen.setdefault((rule.workflow, rule.event_name.lower()), rule.event_name)
         if name != rule.event_name:
             raise file.error(("bindings", index), f'"{rule.event_name}" and "{name}" differ only by case; Dapr ignores case')
+
+
+def _refuse_answers_to_ourselves(rules: list[Binding], file: ConfigFile) -> None:
+    """What is published because an event came too late must not come back as one."""
+    read = {rule.topic for rule in rules}
+    for index, rule in enumerate(rules):
+        answer = rule.treatment.on_late
+        if answer is not None and answer.topic in read:
+            raise file.error(("bindings", index, "on_late"), f'a binding reads "{answer.topic}": publishing to it would be a loop')

@@ -49,7 +49,7 @@ def _check_size(binding: Binding, original: bytes) -> None:
 
 def _apply(binding: Binding, event: IncomingEvent) -> Verdict:
     if binding.action is Action.RECORD or binding.key is None:
-        return Record(binding.name, event)
+        return Record(binding.name, event, binding.treatment)
     view = view_of(event)
     key = key_of(binding.key.evaluate(view))
     contract = WORKFLOWS[binding.workflow]
@@ -58,11 +58,11 @@ def _apply(binding: Binding, event: IncomingEvent) -> Verdict:
         if binding.input is not None:
             data = {name: _exact(expression.evaluate(view)) for name, expression in binding.input.items()}
         request = _validated(contract.request, data, event)
-        return Start(binding.name, event, binding.workflow, key, request)
+        return Start(binding.name, event, binding.workflow, key, request, binding.treatment)
     model = contract.events[binding.event_name]
     _check_own_contract(event, model)
     payload = _validated(model, event.data, event)
-    return Resume(binding.name, event, binding.workflow, key, binding.event_name, payload, binding.early_hold)
+    return Resume(binding.name, event, binding.workflow, key, binding.event_name, payload, binding.treatment)
 
 
 def _check_own_contract(event: IncomingEvent, model: type[Payload]) -> None:

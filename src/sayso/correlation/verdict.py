@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any
 
 from sayso.contracts.cloudevent import IncomingEvent
+from sayso.correlation.treatment import Treatment
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Record:
 
     binding: str
     event: IncomingEvent
+    treatment: Treatment = field(default_factory=Treatment)
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Start:
     workflow: str
     key: str
     request: dict[str, Any]
+    treatment: Treatment = field(default_factory=Treatment)
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Resume:
     key: str
     event_name: str
     payload: dict[str, Any] = field(default_factory=dict)
-    hold: timedelta | None = None
+    treatment: Treatment = field(default_factory=Treatment)
 
 
 Verdict = Rejected | Unmatched | Record | Start | Resume

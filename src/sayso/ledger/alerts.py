@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from sqlalchemy import Row
+
 from sayso.ledger.database import Transaction
 from sayso.ledger.outbox import moment, publish
 
@@ -19,6 +21,7 @@ ALERTS: Mapping[str, str] = MappingProxyType(
         "case-suspended": "somebody has suspended a case in the engine",
         "case-restarted": "the engine had lost a case: it was started again, and its events raised again",
         "audit-key-unusable": "the audit chain is not continued: its key is missing, or not the one that it was sealed with",
+        "repeated-event": "an event came once more whose binding says `on_duplicate: alarm`; once for each event",
     }
 )
 """Kind → when it is raised. Documented in docs/operations.md."""
@@ -49,4 +52,20 @@ def alert(
             "raised_at": moment(tx.now_ms).isoformat(),
             "detail": dict(detail or {}),
         },
+    )
+
+
+DUPLICATE_COLUMNS = ("seq", "received_at_ms", "sightings", "on_duplicate", "topic", "type", "source", "event_id", "instance_id")
+"""Of `events`: what the alert of a repetition says."""
+
+
+def alert_of_duplicate(tx: Transaction, row: Row[Any]) -> None:
+    """Somebody repeats an event that its binding does not expect twice: the sender, or the broker after a crash."""
+    alert(
+        tx,
+        "repeated-event",
+        occurrence=f"{row.seq}-{row.received_at_ms}",
+        reason=f"event {row.seq} on {row.topic} came once more; it is used once",
+        instance_id=row.instance_id,
+        detail={"type": row.type, "source": row.source, "id": row.event_id},
     )

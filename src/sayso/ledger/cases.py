@@ -49,6 +49,16 @@ def case_of(tx: Transaction, workflow: str, key: str, generation: int) -> Row[An
     return found
 
 
+def came_before(seq: int, case: Any) -> bool:
+    """Whether an event is older than a later generation's request: then it was meant for an earlier one, a decision above all.
+
+    `case` is a row or a view.
+    """
+    generation: int = case.generation
+    opened_by: int | None = case.opened_by
+    return generation > 1 and opened_by is not None and seq < opened_by
+
+
 def open_case(tx: Transaction, seq: int, start: Start, rules: Rules, generation: int) -> str:
     """Open the case and return its instance id. The caller holds the lock and knows that none is open."""
     policy = POLICIES[start.workflow]

@@ -18,7 +18,7 @@ from sayso.correlation.verdict import Verdict
 from sayso.ledger import audit
 from sayso.ledger.cases import lock_case_key
 from sayso.ledger.database import Transaction
-from sayso.ledger.event_rows import move
+from sayso.ledger.event_rows import answered, drive_again, move
 from sayso.ledger.queries.outlook import SIGHTING, Outlook, outlook_of_row
 from sayso.ledger.schema import cases, events
 from sayso.ledger.statements import locked
@@ -75,7 +75,7 @@ def replay(tx: Transaction, judged: Judged, settings: Settings, *, actor: str) -
         foretold=answer.state,
     )
     reason = f"replayed by {actor}; was {was}"[:REASON_CHARACTERS_MAX]
-    move(tx, row, EventState.RECEIVED, reason, due_at_ms=tx.now_ms, attempts=0, **UNROUTED)
+    drive_again(tx, row, reason, **UNROUTED)
     return answer
 
 
@@ -128,6 +128,8 @@ def _stays(tx: Transaction, judged: Judged, row: Row[Any] | None) -> Answer | No
     reason = None
     if row.state not in FAILED:
         reason = _not_failed(row)
+    elif answered(row) is not None:
+        reason = answered(row)
     elif row.digest != judged.digest:
         reason = "it was sent again in other bytes meanwhile; ask again"
     elif row.state == EventState.REFUSED and row.event_name is not None and _is_open(tx, row.instance_id):

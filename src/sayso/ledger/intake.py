@@ -10,8 +10,9 @@ import hashlib
 from functools import cache
 from typing import Any
 
-from sqlalchemy import bindparam, case
+from sqlalchemy import and_, bindparam, case
 
+from sayso.ledger.alerts import DUPLICATE_COLUMNS, alert_of_duplicate
 from sayso.ledger.database import Transaction
 from sayso.ledger.schema import events
 from sayso.ledger.statements import upsert
@@ -19,11 +20,13 @@ from sayso.ledger.states import RESENT, EventState
 
 
 def receive(tx: Transaction, topic: str, original: bytes) -> None:
-    """Keep one message. A resend of an unmatched or expired event drives it again."""
-    tx.run(
+    """Keep one message. A resend of an unmatched or expired event drives it again, unless that it came too late has been answered."""
+    kept = tx.one(
         _insert_or_count(tx.dialect),
         {"topic": topic, "digest": hashlib.sha256(original).hexdigest(), "original": original, "now_ms": tx.now_ms},
     )
+    if kept is not None and kept.sightings > 1 and kept.on_duplicate is not None:
+        alert_of_duplicate(tx, kept)
 
 
 @cache
@@ -41,13 +44,15 @@ def _insert_or_count(dialect: str) -> Any:
         attempts=0,
         due_at_ms=now_ms,
     )
-    resent = events.c.state.in_([state.value for state in RESENT])
-    return insert.on_conflict_do_update(
+    resent = and_(events.c.state.in_([state.value for state in RESENT]), events.c.answered_by.is_(None))
+    statement = insert.on_conflict_do_update(
         index_elements=[events.c.topic, events.c.digest],
         set_={
             "sightings": events.c.sightings + 1,
             "last_seen_at_ms": now_ms,
             "state": case((resent, EventState.RECEIVED.value), else_=events.c.state),
             "due_at_ms": case((resent, now_ms), else_=events.c.due_at_ms),
+            "attempts": case((resent, 0), else_=events.c.attempts),
         },
     )
+    return statement.returning(*(events.c[name] for name in DUPLICATE_COLUMNS))

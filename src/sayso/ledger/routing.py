@@ -1,23 +1,24 @@
 """Routing: an understood event takes its place in the ledger. One transaction an event.
 
 In: the number of a `received` row and correlation's verdict. Out: its next state, and whatever follows from it: a case opened, an
-event bound to its open case, held, or put to the dead letters. A transaction on a case locks (workflow, key) first.
+event bound to its open case, held, or put to the dead letters. A transaction on a case locks (workflow, key) first. How an early,
+late or repeated event is treated is its binding's choice (`sayso.correlation.treatment`).
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import cache
 from typing import Any
 
 from sqlalchemy import Row, bindparam, delete, select, update
 
 from sayso.correlation.verdict import Record, Rejected, Resume, Start, Unmatched, Verdict
-from sayso.ledger.cases import Rules, case_of, lock_case_key, open_case
+from sayso.ledger.alerts import DUPLICATE_COLUMNS, alert_of_duplicate
+from sayso.ledger.cases import Rules, came_before, case_of, lock_case_key, open_case
 from sayso.ledger.database import Transaction
-from sayso.ledger.event_rows import move
+from sayso.ledger.event_rows import drive_again, move
 from sayso.ledger.schema import cases, events
 from sayso.ledger.statements import locked
 from sayso.ledger.states import RESENT, EventState
@@ -54,6 +55,8 @@ def route(tx: Transaction, seq: int, verdict: Verdict, rules: Rules, digest: str
     original = _owner_of(tx, row, verdict)
     if original is not None:
         return _repetition(tx, row, original, verdict)
+    if row.sightings > 1 and known.get("on_duplicate") is not None:
+        alert_of_duplicate(tx, row)
     known["identity"] = verdict.event.identity
     if isinstance(verdict, Unmatched):
         return move(tx, row, EventState.UNMATCHED, verdict.reason, **known)
@@ -61,7 +64,7 @@ def route(tx: Transaction, seq: int, verdict: Verdict, rules: Rules, digest: str
         return move(tx, row, EventState.RECORDED, f"kept, as {verdict.binding} says", **known)
     if isinstance(verdict, Start):
         return _start(tx, row, verdict, known, rules)
-    return _resume(tx, row, verdict, known, rules.settings.early_hold)
+    return _resume(tx, row, verdict, known, rules)
 
 
 def expire(tx: Transaction, seq: int) -> EventState | None:
@@ -71,8 +74,8 @@ def expire(tx: Transaction, seq: int) -> EventState | None:
         return None
     lock_case_key(tx, row.workflow, row.key)
     row = tx.one(_lock_event(tx.dialect), {"seq": seq})
-    if row is None or row.state != EventState.HELD:
-        return None
+    if row is None or row.state != EventState.HELD or row.due_at_ms > tx.now_ms:
+        return None  # bound meanwhile; or expired, sent again and held anew
     return move(tx, row, EventState.EXPIRED, f"no case {row.workflow} for key {row.key!r} was opened in time")
 
 
@@ -97,6 +100,10 @@ def _description(verdict: Verdict) -> dict[str, Any]:
         values |= {"workflow": verdict.workflow, "key": verdict.key}
     if isinstance(verdict, Resume):
         values |= {"event_name": verdict.event_name, "payload": json.dumps(verdict.payload)}
+    if isinstance(verdict, Record | Start | Resume):
+        treatment = verdict.treatment
+        values["on_late"] = str(treatment.on_late) if treatment.on_late is not None else None
+        values["on_duplicate"] = "alarm" if treatment.alarms_on_duplicate else None
     return values
 
 
@@ -113,12 +120,14 @@ def _repetition(tx: Transaction, row: Row[Any], original: Row[Any], verdict: Und
     if original.state == EventState.RECEIVED:  # it may come to rest where a resend drives it again: decide after it
         tx.run(update(events).where(events.c.seq == row.seq).values(due_at_ms=tx.now_ms + SETTLES_WITHIN_MS))
         return None
-    values: dict[str, Any] = {"sightings": events.c.sightings + row.sightings, "last_seen_at_ms": row.last_seen_at_ms}
-    if original.state in RESENT:  # since then there may be a binding, or the case
-        values |= {"state": EventState.RECEIVED.value, "due_at_ms": tx.now_ms}
-        values |= {"topic": row.topic, "original": row.original, "digest": row.digest}
     tx.run(delete(events).where(events.c.seq == row.seq))
-    tx.run(update(events).where(events.c.seq == original.seq).values(**values))
+    counted = {"sightings": events.c.sightings + row.sightings, "last_seen_at_ms": row.last_seen_at_ms}
+    tx.run(update(events).where(events.c.seq == original.seq).values(**counted))
+    if original.state in RESENT and original.answered_by is None:  # since then there may be a binding, or the case
+        again = {"topic": row.topic, "original": row.original, "digest": row.digest}
+        drive_again(tx, original, "came once more", **again)
+    if original.on_duplicate is not None:
+        alert_of_duplicate(tx, original)
     return None
 
 
@@ -126,26 +135,37 @@ def _start(tx: Transaction, row: Row[Any], verdict: Start, known: dict[str, Any]
     generations = lock_case_key(tx, verdict.workflow, verdict.key)
     if generations > 0:
         last = case_of(tx, verdict.workflow, verdict.key, generations)
-        how = f"has ended ({last.outcome})" if last.phase == "closed" else "is open"
-        reason = f"the case for key {verdict.key!r} {how}: {last.instance_id}"
-        return move(tx, row, EventState.REFUSED, reason, instance_id=last.instance_id, **known)
+        if last.phase != "closed" or not verdict.treatment.restarts:
+            how = f"has ended ({last.outcome})" if last.phase == "closed" else "is open"
+            reason = f"the case for key {verdict.key!r} {how}: {last.instance_id}"
+            return move(tx, row, EventState.REFUSED, reason, instance_id=last.instance_id, **known)
     instance_id = open_case(tx, row.seq, verdict, rules, generations + 1)
     return move(tx, row, EventState.STARTED, f"opened {instance_id}", instance_id=instance_id, **known)
 
 
-def _resume(tx: Transaction, row: Row[Any], verdict: Resume, known: dict[str, Any], default_hold: timedelta) -> EventState:
+def _resume(tx: Transaction, row: Row[Any], verdict: Resume, known: dict[str, Any], rules: Rules) -> EventState:
     generations = lock_case_key(tx, verdict.workflow, verdict.key)
     if generations == 0:
-        hold_ms = int((verdict.hold or default_hold).total_seconds() * 1000)
-        why = f"waits for the case {verdict.workflow} with key {verdict.key!r}"
-        return move(tx, row, EventState.HELD, why, due_at_ms=tx.now_ms + hold_ms, **known)
+        return _early(tx, row, verdict, known, rules)
     case = case_of(tx, verdict.workflow, verdict.key, generations)
+    if came_before(row.seq, case):
+        before = case_of(tx, verdict.workflow, verdict.key, generations - 1)
+        reason = f"came before {case.instance_id} was asked for, and {before.instance_id} has ended ({before.outcome})"
+        return move(tx, row, EventState.LATE, reason, instance_id=before.instance_id, **known)
     known["instance_id"] = case.instance_id
     if case.phase == "closed":
         return move(tx, row, EventState.LATE, f"{case.instance_id} has ended ({case.outcome})", **known)
     # A due case is leased or about to be: its dispatcher looks for more events before it lets go.
     tx.run(_MAKE_DUE, {"this_case": case.instance_id, "due_at_ms": tx.now_ms})
     return move(tx, row, EventState.DELIVERING, f"for {case.instance_id} as {verdict.event_name}", **known)
+
+
+def _early(tx: Transaction, row: Row[Any], verdict: Resume, known: dict[str, Any], rules: Rules) -> EventState:
+    treatment, case = verdict.treatment, f"the case {verdict.workflow} with key {verdict.key!r}"
+    if not treatment.holds_early:
+        return move(tx, row, EventState.EXPIRED, f"came before {case}, and {verdict.binding} does not let it wait", **known)
+    hold_ms = int((treatment.hold or rules.settings.early_hold).total_seconds() * 1000)
+    return move(tx, row, EventState.HELD, f"waits for {case}", due_at_ms=tx.now_ms + hold_ms, **known)
 
 
 _EVENT = select(events).where(events.c.seq == bindparam("seq"))
@@ -165,5 +185,6 @@ def _lock_event(dialect: str) -> Any:
 
 @cache
 def _lock_owner(dialect: str) -> Any:
-    query = select(events.c.seq, events.c.state, events.c.content_digest)
+    names = dict.fromkeys((*DUPLICATE_COLUMNS, "state", "content_digest", "answered_by"))
+    query = select(*(events.c[name] for name in names))
     return locked(dialect, query.where(events.c.identity == bindparam("identity"), events.c.seq != bindparam("seq")))

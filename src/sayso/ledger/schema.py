@@ -65,6 +65,10 @@ events = Table(
     Column("event_name", Text),
     Column("payload", Text, comment="what is raised, JSON, validated"),
     Column("instance_id", String(64)),
+    Column("on_late", Text, comment="TYPE to TOPIC: what is published if it comes too late, as its binding said"),
+    Column("on_duplicate", String(16), comment="alarm, as its binding said"),
+    Column("answered_by", String(200), comment="id of the event that was published because it came too late"),
+    Column("held_source", String(64), comment="SHA-256 of its source, once it has been held"),
     Column("received_at_ms", BigInteger, nullable=False),
     Column("updated_at_ms", BigInteger, nullable=False),
     Column("last_seen_at_ms", BigInteger, nullable=False),
@@ -83,6 +87,8 @@ Index(
 Index("ix_events_key", events.c.workflow, events.c.key)
 Index("ix_events_instance", events.c.instance_id)
 Index("ix_events_state", events.c.state)
+_held = events.c.state == "held"
+Index("ix_events_held", events.c.held_source, sqlite_where=_held, postgresql_where=_held)
 
 # One row per (workflow, key): the lock that every transaction on a case takes first.
 case_keys = Table(
@@ -132,6 +138,15 @@ Index(
     postgresql_where=cases.c.check_at_ms.isnot(None),
 )
 Index("ix_cases_opened", cases.c.opened_at_ms)
+
+# Claim check: texts too large for the engine's history. The workflow gets a reference, activities and readers the text.
+claims = Table(
+    "claims",
+    metadata,
+    Column("instance_id", String(64), primary_key=True),
+    Column("digest", String(64), primary_key=True, comment="SHA-256 of the text; the reference names it"),
+    Column("body", Text, nullable=False),
+)
 
 # What activities did: one row per case, step and iteration, so that a rerun finds its answer.
 steps = Table(

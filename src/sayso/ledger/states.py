@@ -28,7 +28,7 @@ class EventState(StrEnum):
     CONFLICT = "conflict"  # same identity as an earlier event, other content
     LATE = "late"  # its case has ended
     UNCLAIMED = "unclaimed"  # its case ended without using it
-    EXPIRED = "expired"  # its case never came
+    EXPIRED = "expired"  # its case did not come in time
     DEAD = "dead"  # a person gave it up
 
 
@@ -37,7 +37,18 @@ _S = EventState
 TRANSITIONS: Mapping[EventState, frozenset[EventState]] = MappingProxyType(
     {
         _S.RECEIVED: frozenset(
-            {_S.STARTED, _S.RECORDED, _S.DELIVERING, _S.REFUSED, _S.HELD, _S.REJECTED, _S.UNMATCHED, _S.CONFLICT, _S.LATE}
+            {
+                _S.STARTED,
+                _S.RECORDED,
+                _S.DELIVERING,
+                _S.REFUSED,
+                _S.HELD,
+                _S.EXPIRED,
+                _S.REJECTED,
+                _S.UNMATCHED,
+                _S.CONFLICT,
+                _S.LATE,
+            }
         ),
         _S.HELD: frozenset({_S.DELIVERING, _S.EXPIRED}),
         _S.DELIVERING: frozenset({_S.DELIVERED, _S.CONSUMED, _S.REFUSED, _S.UNCLAIMED}),
@@ -60,7 +71,8 @@ FAILED = frozenset({_S.REFUSED, _S.REJECTED, _S.UNMATCHED, _S.CONFLICT, _S.LATE,
 """Published to the dead letters, once, with their reason."""
 
 RESENT = frozenset({_S.UNMATCHED, _S.EXPIRED})
-"""A resend of such an event drives it again: since then there may be a binding, or the case."""
+"""A resend of such an event drives it again: since then there may be a binding, or the case. Not once its coming too late was
+answered (`sayso.ledger.late`)."""
 
 MATTERS_TO_A_CASE = frozenset({_S.DELIVERING, _S.DELIVERED})
 """Belongs to an open case that has not used it yet."""

@@ -55,10 +55,14 @@ def _field_rows(name: str) -> Iterator[str]:
         yield f"| `{field}` | {_kind(described, schema)} | {required} | {'' if default is None else f'`{default!r}`'} |"
 
 
+def _fields_of(target: dict[str, Any]) -> str:
+    return "object of " + ", ".join(f"`{name}`" for name in target["properties"])
+
+
 def _kind(described: dict[str, Any], schema: dict[str, Any]) -> str:
     if "$ref" in described:
         target = schema["$defs"][described["$ref"].rpartition("/")[2]]
-        return " ".join(f"`{word}`" for word in target["enum"])
+        return " ".join(f"`{word}`" for word in target["enum"]) if "enum" in target else _fields_of(target)
     if "anyOf" in described:
         kinds = [_kind(option, schema) for option in described["anyOf"] if option.get("type") != "null"]
         return " or ".join(kinds)

@@ -90,12 +90,18 @@ def install_tools(options: UpOptions, progress: Progress) -> Tools:
 
 def subscriptions_of(config_dir: Path) -> frozenset[str]:
     """The topics that the project's bindings subscribe to; none without such a file."""
+    return _topics_of(config_dir)[0]
+
+
+def _topics_of(config_dir: Path) -> tuple[frozenset[str], frozenset[str]]:
+    """The topics that the bindings read, and those that they publish to."""
     path = config_dir / "bindings.yaml"
     if not path.exists():
-        return frozenset()
+        return frozenset(), frozenset()
     from sayso.correlation.bindings import load_bindings  # noqa: PLC0415 - compiles expressions, which takes a moment
 
-    return frozenset(load_bindings(path).topics)
+    bindings = load_bindings(path)
+    return frozenset(bindings.topics), bindings.answer_topics
 
 
 @dataclass
@@ -119,7 +125,7 @@ class StackPlan:
         self._options = options
         self._runtime = tools.runtime
         self._kafka = tools.kafka
-        self._subscriptions = subscriptions_of(options.config_dir)
+        self._subscriptions, self._answer_topics = _topics_of(options.config_dir)
         self._ports = Ports(str(options.state_dir), use_defaults=options.use_default_ports)
         self._proxies = Proxies(tools.toxiproxy, self._ports)
         self.specs: list[ProcessSpec] = []
@@ -186,7 +192,7 @@ class StackPlan:
             replica.components["SAYSO_KAFKA_BROKERS"] = f"{HOST}:{reached}"
             if own != port:
                 advertised[own] = reached
-        topics = self._subscriptions | OUTBOUND_TOPICS
+        topics = self._subscriptions | self._answer_topics | OUTBOUND_TOPICS
         folder = self._options.data / "kafka"
         self.specs.append(kafka(self._kafka, port, self._ports.take(), folder, topics, advertised))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import pairwise
@@ -12,7 +13,7 @@ import pytest
 from ledger_world import BINDINGS, DECISION, PAYMENT, PURCHASE, World, cloudevent, purchase
 
 from sayso.contracts.workflow_io import Refusal
-from sayso.correlation.bindings import Bindings
+from sayso.correlation.bindings import Action, Bindings
 from sayso.correlation.correlate import correlate
 from sayso.errors import ConfigurationError
 from sayso.ledger import Ledger
@@ -81,11 +82,35 @@ def test_what_would_fail_in_the_same_way_stays_and_is_not_published_again(world:
 
 
 def test_an_event_that_came_too_early_finds_the_case_that_came_after_its_time(world: World) -> None:
-    world.pay()
+    world.decide()
     world.let_time_pass(timedelta(days=8))
     assert world.route() == ["expired"]
     world.buy()
     assert drive_again(world).state == "delivering"
+
+
+def test_a_payment_whose_refund_was_asked_for_stays(world: World) -> None:
+    world.pay()
+    world.let_time_pass(timedelta(days=8))
+    assert world.route() == ["expired"]
+    world.buy()
+    answer = drive_again(world)
+    assert (answer.done, answer.reason.startswith("it came too late and was answered by late:")) == (False, True)
+    assert rest(world).done, "a person may still say that it is done with"
+
+
+def test_an_event_from_before_a_new_generation_stays_late(world: World) -> None:
+    world.bindings = Bindings(
+        tuple(
+            replace(rule, treatment=replace(rule.treatment, restarts=rule.action is Action.START)) for rule in WITHOUT_PAYMENTS.rules
+        )
+    )
+    world.buy()
+    world.close("rejected")
+    assert world.decide() == "late"
+    world.buy()
+    answer = drive_again(world, 2)
+    assert (answer.done, "came before" in answer.reason) == (False, True)
 
 
 def test_a_replayed_start_and_what_wakes_its_case_find_each_other(ledger: Ledger) -> None:
@@ -149,7 +174,7 @@ def test_what_an_open_case_has_refused_stays_and_is_late_when_the_case_has_ended
 
 
 def test_an_early_event_that_is_driven_again_while_a_second_case_is_open_belongs_to_that_one(world: World) -> None:
-    world.pay("PO-2")
+    world.decide("PO-2")
     world.let_time_pass(timedelta(days=8))
     world.route()
     world.buy("PO-1")

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from ledger_world import PAYMENT, PURCHASE, World, cloudevent, purchase
+from ledger_world import PAYMENT_FAILURE, PURCHASE, World, cloudevent, purchase
 
 from sayso.ledger.schema import cases, events
 
@@ -97,18 +97,18 @@ def test_a_resend_of_an_unmatched_event_drives_it_again(world: World, same_bytes
 
 @pytest.mark.parametrize("same_bytes", [True, False])
 def test_a_resend_of_an_expired_event_is_taken_by_its_case(world: World, same_bytes: bool) -> None:
-    data = {"order_id": "PO-1", "amount": 1200, "currency": "EUR"}
-    payment = cloudevent(PAYMENT, data, "pay")
-    world.receive("payments", payment)
+    data = {"order_id": "PO-1", "reason": "card declined"}
+    failure = cloudevent(PAYMENT_FAILURE, data, "pay")
+    world.receive("payments", failure)
     assert world.route() == ["held"]
     world.let_time_pass(timedelta(days=7))
     assert world.route() == ["expired"]
     world.buy()
-    world.receive("payments", payment if same_bytes else cloudevent(PAYMENT, data, "pay", traceid="x"))
+    world.receive("payments", failure if same_bytes else cloudevent(PAYMENT_FAILURE, data, "pay", traceid="x"))
     world.route()
     world.route()
     states = {row.type: (row.state, row.sightings) for row in world.events}
-    assert states[PAYMENT] == ("delivering", 2)
+    assert states[PAYMENT_FAILURE] == ("delivering", 2)
 
 
 def test_a_sighting_of_a_finished_event_drives_nothing(world: World) -> None:

@@ -71,13 +71,15 @@ def detail_of(tx: Transaction, event: EventView) -> EventDetail:
     """Everything about one event. What it caused was written in the transaction that used it: same case, same moment."""
     changed_at_ms = round(event.changed_at.timestamp() * 1000)
     caused = and_(outbox.c.instance_id == event.case, outbox.c.created_at_ms == changed_at_ms, ~outbox.c.event_id.like("dead:%"))
+    if event.answered_by is not None:
+        caused = outbox.c.event_id == event.answered_by
     dead = outbox.c.event_id.like(f"dead:{event.number}-%")
     uses_its_case = event.case is not None and event.state in (EventState.STARTED, EventState.CONSUMED)
     return EventDetail(
         event=event,
         case=case_by_id(tx, event.case) if event.case else None,
         audit=[audit_view(row) for row in tx.all(select(audit).where(audit.c.event_seq == event.number).order_by(audit.c.seq))],
-        caused=_outgoing(tx, caused) if uses_its_case else [],
+        caused=_outgoing(tx, caused) if uses_its_case or event.answered_by is not None else [],
         dead_letters=_outgoing(tx, dead),
     )
 

@@ -15,6 +15,7 @@ from sqlalchemy import and_, func, select
 from sayso.contracts.workflow_io import Plan, RaisedEvent
 from sayso.correlation.verdict import Record, Rejected, Resume, Start, Unmatched, Verdict
 from sayso.gate import Refused, Stage, decide
+from sayso.ledger.cases import came_before
 from sayso.ledger.database import Transaction
 from sayso.ledger.outbox import moment
 from sayso.ledger.queries.cases import find_cases
@@ -57,7 +58,7 @@ def outlook(tx: Transaction, topic: str, original: bytes, verdict: Verdict, sett
 def outlook_of_row(tx: Transaction, seq: int, verdict: Verdict, settings: Settings) -> Outlook:
     """The same for an event that is in the ledger, if it were received again."""
     known = _same_identity(tx, verdict, besides=seq)
-    return known.outlook if known is not None else _placed(tx, verdict, settings)
+    return known.outlook if known is not None else _placed(tx, verdict, settings, seq)
 
 
 def outlook_without_ledger(verdict: Verdict, settings: Settings) -> Outlook:
@@ -70,15 +71,18 @@ def outlook_without_ledger(verdict: Verdict, settings: Settings) -> Outlook:
         return Outlook(EventState.RECORDED, "only kept, nothing else happens")
     if isinstance(verdict, Start):
         return Outlook(EventState.STARTED, f"opens a case of {verdict.workflow}; {_first_wait(verdict, settings)}")
-    hold = verdict.hold or settings.early_hold
+    treatment = verdict.treatment
+    if not treatment.holds_early:
+        return Outlook(EventState.EXPIRED, f"no such case yet, and {verdict.binding} does not let it wait{_answer(verdict)}")
+    hold = treatment.hold or settings.early_hold
     return Outlook(EventState.HELD, f"no such case yet: held for {in_words(hold.total_seconds())}, then used when its case comes")
 
 
-def _placed(tx: Transaction, verdict: Verdict, settings: Settings) -> Outlook:
+def _placed(tx: Transaction, verdict: Verdict, settings: Settings, seq: int | None = None) -> Outlook:
     found = outlook_without_ledger(verdict, settings)
     if isinstance(verdict, Start):
         return _of_start(tx, verdict, found)
-    return _of_resume(tx, verdict, found) if isinstance(verdict, Resume) else found
+    return _of_resume(tx, verdict, found, seq) if isinstance(verdict, Resume) else found
 
 
 @dataclass(frozen=True)
@@ -89,14 +93,16 @@ class _Known:
 
 def _same_bytes(tx: Transaction, topic: str, original: bytes) -> _Known | None:
     digest = hashlib.sha256(original).hexdigest()
-    row = tx.one(select(events.c.seq, events.c.state).where(events.c.topic == topic, events.c.digest == digest))
+    row = tx.one(select(events.c.seq, events.c.state, events.c.answered_by).where(events.c.topic == topic, events.c.digest == digest))
     return _sighting(row) if row is not None else None
 
 
 def _same_identity(tx: Transaction, verdict: Verdict, besides: int | None = None) -> _Known | None:
     if isinstance(verdict, Rejected):
         return None  # what is malformed claims no identity
-    query = select(events.c.seq, events.c.state, events.c.content_digest).where(events.c.identity == verdict.event.identity)
+    query = select(events.c.seq, events.c.state, events.c.answered_by, events.c.content_digest).where(
+        events.c.identity == verdict.event.identity
+    )
     row = tx.one(query)
     if row is None or row.seq == besides:
         return None
@@ -108,27 +114,31 @@ def _same_identity(tx: Transaction, verdict: Verdict, besides: int | None = None
 
 def _sighting(row: Any) -> _Known:
     reason = f"the same as event {row.seq}, which is {row.state}: counted as one more sighting of it, nothing else happens"
-    return _Known(Outlook(SIGHTING, reason, other=row.seq), resent=row.state in RESENT)
+    return _Known(Outlook(SIGHTING, reason, other=row.seq), resent=row.state in RESENT and row.answered_by is None)
 
 
 def _of_start(tx: Transaction, verdict: Start, opening: Outlook) -> Outlook:
     case = _latest(tx, verdict)
-    if case is not None:
+    if case is not None and not (case.phase == "closed" and verdict.treatment.restarts):
         how = f"has ended ({case.outcome})" if case.phase == "closed" else "is open"
         return Outlook(EventState.REFUSED, f"the case for key {verdict.key!r} {how}: {case.instance_id}", case.instance_id)
     waiting = and_(events.c.workflow == verdict.workflow, events.c.key == verdict.key, events.c.state == EventState.HELD.value)
+    if case is not None:
+        return Outlook(opening.state, f"{opening.reason}; generation {case.generation + 1}, after {case.instance_id}")
     row = tx.one(select(func.count()).select_from(events).where(waiting))
     held = int(row[0]) if row is not None else 0
     also = f"; {held} held event{'s' if held > 1 else ''} would be delivered to it" if held else ""
     return Outlook(opening.state, opening.reason + also)
 
 
-def _of_resume(tx: Transaction, verdict: Resume, early: Outlook) -> Outlook:
+def _of_resume(tx: Transaction, verdict: Resume, early: Outlook, seq: int | None) -> Outlook:
     case = _latest(tx, verdict)
     if case is None:
         return early
+    if seq is not None and came_before(seq, case):
+        return Outlook(EventState.LATE, f"came before {case.instance_id} was asked for{_answer(verdict)}", case.instance_id)
     if case.phase == "closed":
-        return Outlook(EventState.LATE, f"{case.instance_id} has ended ({case.outcome})", case.instance_id)
+        return Outlook(EventState.LATE, f"{case.instance_id} has ended ({case.outcome}){_answer(verdict)}", case.instance_id)
     refusal = _refusal(tx, verdict, case)
     if refusal is not None:
         return Outlook(EventState.REFUSED, f"{case.instance_id} would refuse it: {refusal}", case.instance_id)
@@ -137,6 +147,11 @@ def _of_resume(tx: Transaction, verdict: Resume, early: Outlook) -> Outlook:
     return Outlook(
         EventState.DELIVERING, f"goes to {case.instance_id} as {verdict.event_name}; the case {stage}{until}", case.instance_id
     )
+
+
+def _answer(verdict: Resume) -> str:
+    answer = verdict.treatment.on_late
+    return f"; answered with {answer}" if answer is not None else ""
 
 
 def _refusal(tx: Transaction, verdict: Resume, case: CaseView) -> str | None:

@@ -59,6 +59,7 @@ class EventView:
     key: str | None
     event_name: str | None
     case: str | None
+    answered_by: str | None
     sightings: int
     received_at: datetime
     changed_at: datetime
@@ -124,6 +125,7 @@ def event_view(row: Row[Any]) -> EventView:
         key=row.key,
         event_name=row.event_name,
         case=row.instance_id,
+        answered_by=row.answered_by,
         sightings=row.sightings,
         received_at=moment(row.received_at_ms),
         changed_at=moment(row.updated_at_ms),
