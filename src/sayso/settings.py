@@ -85,6 +85,26 @@ class AuditSettings(Section):
     anchor_interval: timedelta = Field(timedelta(minutes=1), gt=timedelta(0), description="How often the chain's end is published.")
 
 
+class AlarmSettings(Section):
+    """Limits whose passing is told on `alerts`, once for each time."""
+
+    interval: timedelta = Field(timedelta(seconds=15), gt=timedelta(0), description="How often the limits are looked at.")
+    dead_letters_an_hour: int = Field(100, ge=0, description="How many events may go dead within an hour.")
+    undispatched: timedelta = Field(timedelta(minutes=1), gt=timedelta(0), description="How long an event may wait to be dispatched.")
+    outbox: timedelta = Field(timedelta(minutes=5), gt=timedelta(0), description="How long an event may wait to be published.")
+    case_overdue: timedelta = Field(
+        timedelta(minutes=5), gt=timedelta(0), description="How long after its deadline an open case counts as overdue."
+    )
+
+
+class MetricsSettings(Section):
+    """Where `/metrics` (Prometheus) is served."""
+
+    address: str = Field("127.0.0.1", description="Address that the two ports listen on.")
+    subscribers_port: int = Field(9464, ge=0, le=65_535, description="Port of the subscribers process; 0: none.")
+    worker_port: int = Field(9465, ge=0, le=65_535, description="Port of the worker process; 0: none.")
+
+
 class Settings(BaseSettings):
     """All settings of Sayso. Every field has a default that suits the local stack."""
 
@@ -109,6 +129,8 @@ class Settings(BaseSettings):
     dispatcher: DispatcherSettings = DispatcherSettings()
     reconciler: ReconcilerSettings = ReconcilerSettings()
     audit: AuditSettings = AuditSettings()
+    alarms: AlarmSettings = AlarmSettings()
+    metrics: MetricsSettings = MetricsSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -1,4 +1,5 @@
-"""The dispatcher: one component that routes, drives, publishes and reconciles, and sweeps up what a crash left due.
+"""The dispatcher: one component that routes, drives, publishes, reconciles and raises alarms, and sweeps up what a
+crash left due.
 
 There is no second path.
 """
@@ -14,6 +15,7 @@ from sayso.ledger import Ledger
 from sayso.ledger.cases import Rules
 from sayso.publisher import Publisher
 from sayso.settings import Settings
+from sayso_subscribers.alarm_watch import AlarmWatch
 from sayso_subscribers.drive import Driver
 from sayso_subscribers.publish import OutboxPublisher
 from sayso_subscribers.reconcile import Reconciler
@@ -24,7 +26,7 @@ RECONCILE_INTERVAL = timedelta(seconds=1)
 
 
 class Dispatcher:
-    """Four lanes over one ledger."""
+    """Five lanes over one ledger."""
 
     def __init__(
         self, ledger: Ledger, engine: Engine, publisher: Publisher, bindings: Bindings, settings: Settings, ledger_id: str
@@ -37,10 +39,13 @@ class Dispatcher:
         self._driving = Lane("drive", self._driver.work, poll_interval)
         self._publishing = Lane("publish", outbox.work, poll_interval)
         self._reconciling = Lane("reconcile", Reconciler(ledger, engine, settings).work, RECONCILE_INTERVAL)
+        alarms = AlarmWatch(ledger, settings.alarms, self._publishing.wake)
+        self._watching = Lane("alarms", alarms.work, settings.alarms.interval)
+        self._lanes = (self._routing, self._driving, self._publishing, self._reconciling, self._watching)
 
     def start(self) -> None:
         """Begin with whatever is due."""
-        for lane in (self._routing, self._driving, self._publishing, self._reconciling):
+        for lane in self._lanes:
             lane.start()
 
     def wake(self) -> None:
@@ -49,7 +54,7 @@ class Dispatcher:
 
     def stop(self) -> None:
         """Finish what is in hand."""
-        for lane in (self._routing, self._driving, self._publishing, self._reconciling):
+        for lane in self._lanes:
             lane.stop(STOP_SECONDS)
         self._driver.stop()
 

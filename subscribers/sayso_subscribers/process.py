@@ -12,9 +12,11 @@ from sayso.correlation.bindings import load_bindings
 from sayso.engine import DaprEngine
 from sayso.errors import TransientError
 from sayso.ledger import open_ledger, read_ledger_id
+from sayso.metrics import serve_metrics
 from sayso.publisher import DaprPublisher
 from sayso.settings import Settings
 from sayso_subscribers.dispatcher import STOP_SECONDS, Dispatcher
+from sayso_subscribers.ledger_metrics import LedgerCollector
 from sayso_subscribers.receive import receiver
 from sayso_subscribers.routes import subscribed_app
 from sayso_subscribers.seal import sealing_lane
@@ -55,8 +57,11 @@ def run(settings: Settings) -> None:
     serving.start()
     dispatcher.start()
     sealing.start()
+    numbers = LedgerCollector(ledger, settings.alarms)
+    stop_metrics = serve_metrics("subscribers", settings.metrics.address, settings.metrics.subscribers_port, [numbers])
     log.info("receiving", topics=list(bindings.topics), port=port)
     stopping.wait()
+    stop_metrics()
     app.stop()
     dispatcher.stop()
     sealing.stop(STOP_SECONDS)

@@ -10,9 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from running_system import PURCHASES, RunningSystem
-from shop_events import encoded, fresh, payment, purchase, topic_of
+from shop_events import decision, encoded, fresh, payment, purchase, topic_of
+from sqlalchemy import update
+
+from sayso.ledger.schema import events
 
 pytestmark = pytest.mark.stack
 
@@ -136,3 +140,32 @@ def test_status_counts_what_is_in_the_ledger(terminal: Terminal, system: Running
         timeout=COMMAND_SECONDS,
     )
     assert json.loads(status.stdout)["ledger_summary"]["open"] >= 1
+
+
+def test_both_processes_serve_metrics_and_status_says_what_waits(terminal: Terminal, system: RunningSystem) -> None:
+    for name in ("subscribers", "worker"):
+        answer = httpx2.get(system.state.metrics[name], trust_env=False, timeout=10).raise_for_status()
+        assert f'role="{name}"' in answer.text
+    numbers = httpx2.get(system.state.metrics["subscribers"], trust_env=False, timeout=10).text
+    assert "sayso_ledger_readable 1.0" in numbers
+    status = terminal.json("status")
+    assert status["metrics"] == system.state.metrics
+    assert status["ledger_health"]["cases_overdue"] == 0
+    page = terminal.sayso("status")
+    assert all(f"\n{line}: " in page for line in ("waiting", "cases", "events", "alarms", "alerts", "metrics"))
+
+
+def test_a_dead_event_is_replayed_on_the_running_stack_and_wakes_its_case(terminal: Terminal, system: RunningSystem) -> None:
+    """A decision whose case comes after its time; the row's time is made to pass, which takes seven days."""
+    order = fresh("PO")
+    early = decision(order_id=order)
+    system.send(early)
+    held = system.settled(early, "held")
+    system.ledger.transact(lambda tx: tx.run(update(events).where(events.c.seq == held.seq).values(due_at_ms=1)))
+    system.settled(early, "expired")
+    system.open_purchase(order)
+    assert "would be delivering" in terminal.sayso("dead", "replay", early["id"], "--dry-run")
+    assert terminal.json("dead", "replay", early["id"], "--as", "alice")["events"][0]["done"] is True
+    system.settled(early, "consumed")
+    system.waiting_for("payment", order)
+    assert "it is consumed, its effect has happened" in terminal.sayso("dead", "replay", early["id"], "--as", "bob", code=4)

@@ -15,6 +15,7 @@ from typer.main import get_command
 
 from sayso.cli.main import app
 from sayso.contracts.catalog import EVENT_TYPES, WORKFLOWS
+from sayso.ledger.alerts import ALERTS
 from sayso.settings import OTHER_VARIABLES, setting_places, variable_of
 
 ROOT = Path(__file__).parents[2]
@@ -264,3 +265,15 @@ def test_every_test_that_the_seed_table_names_exists() -> None:
     assert len(named) > 30
     tests = {(place, function.name) for place, tree in below("tests") for function in functions(tree)}
     assert not [f"{place}::{name}" for place, name in named if (place, name) not in tests]
+
+
+def test_every_alert_is_documented_for_who_is_woken_by_it() -> None:
+    text = page("operations.md")
+    assert not [kind for kind in ALERTS if f"| `{kind}` |" not in text]
+
+
+def test_every_metric_is_documented() -> None:
+    text = page("operations.md")
+    names = [name for place, source, _ in modules() if place.endswith("metrics.py") for name in re.findall(r'"(sayso_\w+)"', source)]
+    assert len(names) > 8
+    assert not [name for name in names if name not in text]

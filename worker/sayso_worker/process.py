@@ -13,6 +13,7 @@ from dapr.ext.workflow import WorkflowRuntime
 from sayso.directory import load_directory
 from sayso.lanes import Lane
 from sayso.ledger import open_ledger
+from sayso.metrics import serve_metrics
 from sayso.notices.sender import NoticeSender
 from sayso.services import PartnerClient
 from sayso.settings import Settings
@@ -45,8 +46,10 @@ def run(settings: Settings) -> None:
     runtime.start()
     notices.start()
     watch.start()
+    stop_metrics = serve_metrics("worker", settings.metrics.address, settings.metrics.worker_port)
     log.info("working", workflows=list(WORKFLOWS))
     stopping.wait()
+    stop_metrics()
     watch.stop(STOP_SECONDS)
     runtime.shutdown()
     notices.stop(STOP_SECONDS)

@@ -91,12 +91,14 @@ def status(
     """Show what runs, where, and what is in the ledger. Exit code 0 only when all of it is ready."""
     folder = _located(project, state_dir)
     state = _current(folder)
-    summary = _ledger_summary(state) if state and state.status is not StackStatus.STOPPED else None
+    asked = state if state and state.status is not StackStatus.STOPPED else None
+    summary, health = _asked_of_ledger(asked, "ledger_summary"), _asked_of_ledger(asked, "ledger_health")
     if as_json:
         document: dict[str, Any] = state.shareable() if state else {"status": "stopped", "processes": []}
-        print(json.dumps({**document, "ledger_summary": summary}, indent=2))  # noqa: T201 - data
+        print(json.dumps({**document, "ledger_summary": summary, "ledger_health": health}, indent=2))  # noqa: T201 - data
     else:
         _show_status(Console(), folder, state, summary)
+        _show_health(Console(), state, health)
     raise typer.Exit(0 if state and state.status is StackStatus.READY else 1)
 
 
@@ -159,13 +161,12 @@ def _current(state_dir: Path) -> StackState | None:
     return state
 
 
-def _ledger_summary(state: StackState) -> dict[str, Any] | None:
-    try:
-        queries = import_module("sayso.ledger.queries")  # here, because the database drivers take a moment to load
-    except ImportError:
+def _asked_of_ledger(state: StackState | None, question: str) -> dict[str, Any] | None:
+    if state is None:
         return None
-    summary: dict[str, Any] = queries.ledger_summary(state.ledger_url)
-    return summary
+    queries = import_module("sayso.ledger.queries")  # here, because the database drivers take a moment to load
+    answer: dict[str, Any] | None = getattr(queries, question)(state.ledger_url)
+    return answer
 
 
 def _show_status(console: Console, state_dir: Path, state: StackState | None, summary: dict[str, Any] | None) -> None:
@@ -178,6 +179,25 @@ def _show_status(console: Console, state_dir: Path, state: StackState | None, su
     console.print(status_table(state))
     if summary:
         console.print("ledger: " + ", ".join(f"{count} {name}" for name, count in summary.items()), soft_wrap=True)
+
+
+def _show_health(console: Console, state: StackState | None, health: dict[str, Any] | None) -> None:
+    if state is None or health is None:
+        return
+    waits = ", ".join(
+        f"{health[rows]} to be {verb}" + (f" (the oldest for {health[f'{rows}_oldest_seconds']:.0f} s)" if health[rows] else "")
+        for rows, verb in (("undispatched", "dispatched"), ("outbox", "published"), ("notices", "sent"))
+    )
+    trouble = f"{health['cases_overdue']} past their deadline, {health['cases_in_trouble']} in trouble with the engine"
+    unused = ", ".join(f"{rows} {state}" for state, rows in health["events"].items() if rows) or "none"
+    lines = {"waiting": waits, "cases": trouble, "events": f"{unused}; {health['failed_last_hour']} failed within the last hour"}
+    lines["alarms"] = ", ".join(f"{kind} since {since}" for kind, since in health["alarms"].items()) or "none"
+    lines["alerts"] = ", ".join(f"{count} {kind}" for kind, count in health["alerts_last_day"].items()) or "none"
+    lines["alerts"] += " within the last day"
+    lines |= {"metrics": " ".join(state.metrics.values())} if state.metrics else {}
+    for name, text in lines.items():
+        style = "red" if name == "alarms" and health["alarms"] else ""
+        console.print(Text.assemble(f"{name}: ", (text, style)), soft_wrap=True)
 
 
 def _log_printer(console: Console, names: list[str]) -> Callable[[str, str], None]:

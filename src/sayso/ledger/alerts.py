@@ -22,6 +22,10 @@ ALERTS: Mapping[str, str] = MappingProxyType(
         "case-restarted": "the engine had lost a case: it was started again, and its events raised again",
         "audit-key-unusable": "the audit chain is not continued: its key is missing, or not the one that it was sealed with",
         "repeated-event": "an event came once more whose binding says `on_duplicate: alarm`; once for each event",
+        "dead-letters-many": "more events went dead within the last hour than `SAYSO_ALARMS__DEAD_LETTERS_AN_HOUR`",
+        "dispatcher-behind": "an event or case waits to be dispatched for longer than `SAYSO_ALARMS__UNDISPATCHED`",
+        "outbox-behind": "an event waits to be published for longer than `SAYSO_ALARMS__OUTBOX`",
+        "cases-overdue": "an open case is past its deadline by more than `SAYSO_ALARMS__CASE_OVERDUE`",
     }
 )
 """Kind → when it is raised. Documented in docs/operations.md."""

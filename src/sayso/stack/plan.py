@@ -7,8 +7,10 @@ Invariant: nothing is started here; the folders that hold data are made.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import psutil
 from pydantic import BaseModel, ConfigDict
@@ -32,6 +34,7 @@ from sayso.stack.valkey import valkey
 
 OUTBOUND_TOPICS = frozenset({"approval-requests", "outcomes", "alerts", "payment-commands", "deadletters", "audit-anchors"})
 SUBSCRIBERS_ROLE = "subscribers"
+METRICS_PORTS: Mapping[str, int] = MappingProxyType({SUBSCRIBERS_ROLE: 9464, "worker": 9465})
 
 
 class UpOptions(BaseModel):
@@ -112,6 +115,8 @@ class Replica:
     ledger_url: str
     components: dict[str, str] = field(default_factory=dict)
     """The variables of components/."""
+    metrics: dict[str, int] = field(default_factory=dict)
+    """Role → port of its `/metrics`."""
 
     def named(self, name: str) -> str:
         """`worker`, and `worker-2` of the second replica."""
@@ -133,6 +138,8 @@ class StackPlan:
         self.kafka_brokers = ""
         self.ledger_url = f"sqlite:///{options.state_dir / 'ledger.db'}"
         self._replicas = [Replica(number, ledger_url=self.ledger_url) for number in range(1, options.replicas + 1)]
+        for replica in self._replicas:
+            replica.metrics = {role: self._ports.take(port) for role, port in METRICS_PORTS.items()}
 
         apps = load_layout(options.project, options.broker, options.ledger)
         self._at = [SidecarPorts.of(app, self._ports) for _ in self._replicas for app in apps]
@@ -164,6 +171,9 @@ class StackPlan:
             dapr_grpc_port=self._at[0].grpc,
             sidecar_http_ports=[at.http for at in self._at],
             toxiproxy_port=self._proxies.port,
+            metrics={
+                each.named(role): f"http://{HOST}:{port}/metrics" for each in self._replicas for role, port in each.metrics.items()
+            },
         )
 
     def _add_storage(self) -> None:
@@ -237,6 +247,7 @@ class StackPlan:
             "SAYSO_PARTNERS_URL": self.partners_url,
             "SAYSO_STATE_DIR": str(self._options.state_dir),
             "SAYSO_CONFIG_DIR": str(self._options.config_dir),
+            **{f"SAYSO_METRICS__{role.upper()}_PORT": str(port) for role, port in replica.metrics.items()},
             **self._options.environment,
         }
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
+from functools import partial
+from typing import Any
 
 from sqlalchemy import Column, func, select
 
 from sayso.errors import SaysoError
 from sayso.ledger.database import Transaction
 from sayso.ledger.outbox import moment
+from sayso.ledger.queries.health import alerts_since, health
 from sayso.ledger.queries.reading import open_for_reading
 from sayso.ledger.queries.views import OutgoingView, TaskView, outgoing_view
 from sayso.ledger.schema import cases, events, outbox, tasks
 from sayso.ledger.states import FAILED, EventState
 from sayso.policy import POLICIES
+
+ALERTS_SPAN = timedelta(days=1)
 
 
 def ledger_summary(url: str) -> dict[str, int] | None:
@@ -26,6 +32,33 @@ def ledger_summary(url: str) -> dict[str, int] | None:
             ledger.close()
     except SaysoError:
         return None
+
+
+def ledger_health(url: str, overdue_after: timedelta = timedelta(0)) -> dict[str, Any] | None:
+    """What waits, since when, and what was told to operators, as JSON-ready data; None when the ledger cannot be read."""
+    try:
+        ledger = open_for_reading(url)
+        try:
+            seen = ledger.read(partial(health, overdue_after=overdue_after))
+            alerts = ledger.read(partial(alerts_since, span=ALERTS_SPAN))
+        finally:
+            ledger.close()
+    except SaysoError:
+        return None
+    return {
+        "events": seen.events,
+        "undispatched": seen.undispatched.rows,
+        "undispatched_oldest_seconds": seen.undispatched.seconds(seen.at),
+        "outbox": seen.outbox.rows,
+        "outbox_oldest_seconds": seen.outbox.seconds(seen.at),
+        "notices": seen.notices.rows,
+        "notices_oldest_seconds": seen.notices.seconds(seen.at),
+        "cases_in_trouble": seen.cases_in_trouble,
+        "cases_overdue": seen.cases_overdue,
+        "failed_last_hour": seen.failed_last_hour,
+        "alarms": {kind: since.isoformat(timespec="seconds") for kind, since in seen.alarms.items()},
+        "alerts_last_day": alerts,
+    }
 
 
 def summarise(tx: Transaction) -> dict[str, int]:
