@@ -21,6 +21,8 @@ from dapr.ext.workflow.workflow_management import WorkflowHistoryEventType
 
 from sayso.errors import TransientError
 
+DISCARDED = "discarded by Sayso"
+END_SECONDS = 10
 NO_SUCH_INSTANCE = "no such instance exists"  # the code differs by replica, the text does not
 HISTORY_BYTES_MAX = 16 * 1024 * 1024
 """What an answer of the sidecar may weigh: more than the history at which Dapr stalls a workflow."""
@@ -45,6 +47,11 @@ class InstanceState:
     def has_ended(self) -> bool:
         """Whether a start of the same id would run it again."""
         return self.status in ("COMPLETED", "FAILED", "TERMINATED")
+
+    @property
+    def is_discarded(self) -> bool:
+        """Whether we ended it in order to forget it, and have not forgotten it yet."""
+        return self.status == "TERMINATED" and self.output == DISCARDED
 
 
 @dataclass(frozen=True)
@@ -91,6 +98,9 @@ class Engine(Protocol):
 
     def history(self, instance_id: str) -> Sequence[HistoryEntry]:
         """What the engine has recorded for the instance, oldest first."""
+
+    def discard(self, instance_id: str) -> None:
+        """Forget an instance that cannot go on. When this fails in between, it `is_discarded`, and is to be discarded again."""
 
 
 class DaprEngine:
@@ -142,6 +152,15 @@ class DaprEngine:
         except (grpc.RpcError, DaprInternalError) as error:
             raise _translated(error) from error
         return [HistoryEntry.of(event) for event in events]
+
+    def discard(self, instance_id: str) -> None:
+        """See `Engine.discard`. Not purged by force: what is left in daprd's memory would spoil the next instance of this id."""
+        try:
+            self._client.terminate_workflow(instance_id, output=DISCARDED)
+            self._client.wait_for_workflow_completion(instance_id, timeout_in_seconds=END_SECONDS)
+            self._client.purge_workflow(instance_id)
+        except (grpc.RpcError, DaprInternalError, TimeoutError) as error:
+            raise _translated(error) from error
 
 
 def _decoded(serialized: str | None) -> Any:

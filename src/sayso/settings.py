@@ -75,6 +75,9 @@ class ReconcilerSettings(Section):
     unseen_after: timedelta = Field(
         timedelta(minutes=10), gt=timedelta(0), description="When an event that was raised must be in the instance's history."
     )
+    stuck_after: timedelta = Field(
+        timedelta(minutes=10), gt=timedelta(0), description="When an activity that was asked for must have been answered."
+    )
 
 
 class AuditSettings(Section):

@@ -7,15 +7,17 @@ to it, and one transaction with what was found (`sayso.ledger.reconciling`). An 
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from functools import partial
 
 import structlog
 
-from sayso.engine import Engine, HistoryEntry
+from sayso.engine import Engine, HistoryEntry, InstanceState
 from sayso.errors import TransientError
 from sayso.ledger import Ledger
-from sayso.ledger.reconciling import Check, check_all_soon, found_absent, found_running, lease_checks, postpone_check
+from sayso.ledger.reconciling import Check, check_all_soon, found_absent, found_running, found_stuck, lease_checks, postpone_check
 from sayso.settings import Settings
+from sayso_subscribers.unanswered import unanswered
 
 log = structlog.get_logger()
 BATCH = 16
@@ -59,12 +61,23 @@ class Reconciler:
             if self._ledger.transact(partial(found_absent, check=check, settings=self._settings)):
                 log.warning("the engine had lost an instance: it is started again", instance_id=check.instance_id)
             self._look_at_all()
+        elif (activity := "its end" if state.is_discarded else self._unanswered(check, state)) is not None:
+            self._engine.discard(check.instance_id)
+            self._ledger.transact(partial(found_stuck, check=check, settings=self._settings, activity=activity))
+            log.warning("an instance was stuck: discarded, to be started again", instance_id=check.instance_id, activity=activity)
         elif not state.has_ended:
             history = self._engine.history(check.instance_id) if check.raised else ()
             seen = {identity for entry in history if (identity := identity_in(entry)) is not None}
             record = partial(found_running, check=check, settings=self._settings, status=state.status, seen=seen)
             if self._ledger.transact(record):
                 log.warning("events were not in an instance's history: raised again", instance_id=check.instance_id)
+
+    def _unanswered(self, check: Check, state: InstanceState) -> str | None:
+        """The activity that an instance waits for in vain. One that did something lately is not asked for its history."""
+        before = datetime.now(UTC) - self._settings.stuck_after
+        if state.status != "RUNNING" or state.updated_at.replace(tzinfo=UTC) > before:
+            return None
+        return unanswered(self._engine.history(check.instance_id), before)
 
     def _look_at_all(self) -> None:
         """A lost instance is seldom alone; looking at all is done at most as often as a case is looked at anyway."""

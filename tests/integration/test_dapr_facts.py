@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ from dapr.ext.workflow import DaprWorkflowClient
 from shop_events import fresh
 from waiting import eventually
 
+from sayso.engine import DaprEngine
 from sayso.testing.foreign_client import ForeignClient, foreign_client_of
 from sayso.testing.stack import StackHandle, running_stack
 
@@ -44,6 +46,7 @@ class Facts:
 
     def __init__(self, stack: StackHandle) -> None:
         self.workflows = DaprWorkflowClient(host="127.0.0.1", port=str(stack.state.dapr_grpc_port))
+        self.engine = DaprEngine(timedelta(seconds=10), "127.0.0.1", stack.state.dapr_grpc_port)
         self.broker: ForeignClient = foreign_client_of(stack.state)
         self._deliveries = stack.state.state_dir / "deliveries.txt"
 
@@ -115,6 +118,19 @@ def test_an_active_id_already_exists(facts: Facts) -> None:
     assert failure.value.code() is grpc.StatusCode.ALREADY_EXISTS
     facts.workflows.raise_workflow_event(active, "go", data={"a": 1})
     assert facts.output_of(active) == [{"a": 1}]
+
+
+def test_a_running_instance_can_be_discarded_and_its_id_is_free_again(facts: Facts) -> None:
+    """So the reconciler can start a stuck case again under its own id; nothing of the first run is left, not even in daprd's cache."""
+    stuck = facts.start("collect", 2)
+    facts.workflows.raise_workflow_event(stuck, "go", data={"run": 1})
+    facts.engine.discard(stuck)
+    assert facts.status(stuck) is None
+    with pytest.raises(grpc.RpcError, match="no such instance exists"):
+        facts.workflows.raise_workflow_event(stuck, "go", data={"run": 1})
+    facts.start("collect", 1, stuck)
+    facts.workflows.raise_workflow_event(stuck, "go", data={"run": 2})
+    assert facts.output_of(stuck) == [{"run": 2}]
 
 
 def test_an_event_that_is_raised_twice_is_delivered_twice(facts: Facts) -> None:

@@ -81,6 +81,19 @@ def found_absent(tx: Transaction, check: Check, settings: ReconcilerSettings) ->
     return True
 
 
+def found_stuck(tx: Transaction, check: Check, settings: ReconcilerSettings, activity: str) -> bool:
+    """The engine was told to forget the instance, because it waits for an answer that it has lost: from now on it is absent."""
+    case = _locked_case(tx, check)
+    if case is None:
+        return False
+    reason = f"{check.instance_id} waited for {activity}, whose answer the engine had lost; it was discarded, to be started again"
+    alert(tx, "case-stuck", occurrence=f"{check.instance_id}:{tx.now_ms}", reason=reason, instance_id=check.instance_id)
+    audit.record(tx, "case-stuck", instance_id=check.instance_id, channel="reconciler", activity=activity)
+    values = {"absent_since_ms": tx.now_ms, "check_at_ms": tx.now_ms + _ms(settings.absence)}
+    tx.run(_UPDATE_CASE, {"this_case": check.instance_id, **values})
+    return True
+
+
 def postpone_check(tx: Transaction, check: Check, delay_ms: int) -> None:
     """The engine did not answer: an error is not an absence."""
     tx.run(_POSTPONE, {"this_case": check.instance_id, "check_at_ms": tx.now_ms + delay_ms})

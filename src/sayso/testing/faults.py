@@ -66,6 +66,10 @@ class FaultyEngine(Faults):
         """See `Engine.history`."""
         return self._call("history", lambda: self._engine.history(instance_id))
 
+    def discard(self, instance_id: str) -> None:
+        """See `Engine.discard`."""
+        self._call("discard", lambda: self._engine.discard(instance_id))
+
 
 class FaultyPublisher(Faults):
     """A `Publisher` in front of another one; `refuse_next` makes single entries fail."""

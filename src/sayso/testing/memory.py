@@ -70,6 +70,10 @@ class MemoryEngine:
                 raise NoSuchInstanceError(NO_SUCH_INSTANCE)
             return [HistoryEntry.of(event) for event in run.history]
 
+    def discard(self, instance_id: str) -> None:
+        """See `Engine.discard`."""
+        self.forget(instance_id)
+
     def forget(self, instance_id: str) -> None:
         """Lose an instance, as a wiped state store does."""
         with self._lock:

@@ -120,6 +120,10 @@ class WorkflowRun:
             self._busy = False
         self._answer_calls()
 
+    def lose_calls(self) -> None:
+        """What it waits for is never answered."""
+        self._scheduled.clear()
+
     def check_replay(self) -> None:
         """Run every turn again on its history; raise `NotDeterministicError` if one asks for something else than before."""
         for number, turn in enumerate(self._turns):

@@ -17,8 +17,17 @@ from sayso.contracts.catalog import EVENT_TYPES
 from sayso.simulator.observed import Intent
 
 PURCHASES, REQUESTS, TASKS = "purchase_order_workflow", "approval_workflow", "task_approval_workflow"
-SETTINGS: Mapping[str, str] = MappingProxyType({"SAYSO_TASK__MANAGER_TIMEOUT": "PT20S"})
-"""Tasks are never decided here, and time out; everything else has days."""
+SETTINGS: Mapping[str, str] = MappingProxyType(
+    {
+        "SAYSO_TASK__MANAGER_TIMEOUT": "PT20S",  # tasks are never decided here; everything else has days
+        "SAYSO_RECONCILER__CHECK_INTERVAL": "PT20S",
+        "SAYSO_RECONCILER__CHECK_INTERVAL_MAX": "PT40S",
+        "SAYSO_RECONCILER__ABSENCE": "PT10S",
+        "SAYSO_RECONCILER__UNSEEN_AFTER": "PT60S",
+        "SAYSO_RECONCILER__STUCK_AFTER": "PT60S",
+    }
+)
+"""Minutes instead of hours: what a person would not wait for, a run of half an hour cannot either."""
 
 COST = "1250.00"
 REPEATED = 0.12

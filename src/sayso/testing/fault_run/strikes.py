@@ -17,6 +17,7 @@ from types import MappingProxyType
 
 import psutil
 
+from sayso.stack.state import ProcessStatus
 from sayso.stack.toxiproxy import NAME as TOXIPROXY
 from sayso.testing.fault_run.partitions import Partitions
 from sayso.testing.stack import StackHandle
@@ -102,8 +103,8 @@ class Striker:
         else:
             running = self._stack.processes()
             now = time.monotonic()
-            victims = [name for name in strike.victims if name in running and now >= self._struck.get(name, 0.0)]
-            if not victims or (len(victims) < len(strike.victims) and strike.kind != "kill all"):
+            victims = [name for name in strike.victims if name in running]
+            if strike.kind != "kill all" and not all(name in running and self._may_strike(name) for name in strike.victims):
                 return False
             self._struck.update(dict.fromkeys(victims, now + SPARED_SECONDS))
             if strike.kind == "rolling restart":
@@ -115,6 +116,10 @@ class Striker:
                 self._end(strike.kind, {name: running[name] for name in victims})
         self.tally.strikes[strike.kind] += 1
         return True
+
+    def _may_strike(self, name: str) -> bool:
+        """Whoever is on his feet again: on a busy machine a broker that is killed whenever it begins to start never starts."""
+        return self._stack.process(name).status is ProcessStatus.READY and time.monotonic() >= self._struck.get(name, 0.0)
 
     def _end(self, kind: str, victims: Mapping[str, psutil.Process]) -> None:
         for name, process in victims.items():

@@ -18,7 +18,7 @@ from sqlalchemy import Row, and_, select
 
 from sayso.ledger import Ledger
 from sayso.ledger.schema import cases, events, tasks
-from sayso.simulator.observed import CaseEnd, DeadLetter, Effect, FinalState, Observed, Published, Sent
+from sayso.simulator.observed import CaseEnd, DeadLetter, Effect, FinalState, LateReply, Observed, Published, Sent
 from sayso.testing.foreign_client import ForeignClient
 
 PAGE = 5_000
@@ -35,7 +35,13 @@ def observe(sent: Iterable[Sent], ledger: Ledger, broker: ForeignClient, partner
         FinalState(row.topic, row.digest, row.source, row.event_id, row.state, row.reason, row.instance_id) for row in rows
     ]
     observed.cases = [_case_end(row) for row in ledger.read(lambda tx: tx.all(_CASES))]
-    observed.dead_letters = [_dead_letter(letter) for letter in _events_on(broker, "deadletters")]
+    observed.late_replies = [
+        LateReply(event.id, event.type, event.data["answers"]["source"], event.data["answers"]["id"])
+        for event in observed.published
+        if "answers" in (event.data or {})
+    ]
+    places = {row.seq: (row.topic, row.digest) for row in rows}
+    observed.dead_letters = [_dead_letter(letter, places) for letter in _events_on(broker, "deadletters")]
     return observed
 
 
@@ -72,7 +78,13 @@ def _published(broker: ForeignClient) -> Iterator[Published]:
             yield Published(topic, event["id"], event["type"], event.get("subject"), event["data"])
 
 
-def _dead_letter(letter: dict[str, Any]) -> DeadLetter:
+def _dead_letter(letter: dict[str, Any], places: dict[int, tuple[str, str]]) -> DeadLetter:
+    """An event with extension attributes that say what became of it, or one that carries what was no event."""
+    if "saysostate" in letter:
+        topic, digest = places[int(letter["saysoseq"])]
+        source, event_id = (None, None) if letter["type"] == "sayso.event.dead.v1" else (letter["source"], letter["id"])
+        own_id = f"{letter['saysoseq']}:{letter['saysostate']}:{letter['saysolasttime']}"
+        return DeadLetter(own_id, source, event_id, topic, digest, letter["saysostate"], letter["saysoreason"])
     data = letter["data"]
     digest = hashlib.sha256(base64.b64decode(data["original"])).hexdigest()
     return DeadLetter(letter["id"], data["source"], data["event_id"], data["topic"], digest, data["state"], data["reason"])
@@ -92,6 +104,7 @@ def _case_end(row: Row[Any]) -> CaseEnd:
 
 
 _EVENTS = select(
+    events.c.seq,
     events.c.topic,
     events.c.digest,
     events.c.source,
