@@ -108,6 +108,15 @@ class MetricsSettings(Section):
     worker_port: int = Field(9465, ge=0, le=65_535, description="Port of the worker process; 0: none.")
 
 
+class LimitSettings(Section):
+    """What one sender, or one case, may take up; so that nobody fills the ledger or an instance's history (4 MiB) for all."""
+
+    held_events: int = Field(10_000, ge=1, description="How many early events of one `source` wait at most; more expire at once.")
+    held_bytes: int = Field(64 * 1024 * 1024, ge=1, description="How many bytes of them.")
+    case_events: int = Field(100, ge=1, le=1_000, description="How many events of one name a case is given; more are refused.")
+    case_bytes: int = Field(256 * 1024, ge=1, le=1024 * 1024, description="How many bytes of them.")
+
+
 class Settings(BaseSettings):
     """All settings of Sayso. Every field has a default that suits the local stack."""
 
@@ -130,6 +139,7 @@ class Settings(BaseSettings):
     purchase: PurchaseSettings = PurchaseSettings()
     task: TaskSettings = TaskSettings()
     dispatcher: DispatcherSettings = DispatcherSettings()
+    limits: LimitSettings = LimitSettings()
     reconciler: ReconcilerSettings = ReconcilerSettings()
     audit: AuditSettings = AuditSettings()
     alarms: AlarmSettings = AlarmSettings()

@@ -80,6 +80,7 @@ def test_each_action_says_what_it_does(load: Load) -> None:
         + """\
   - {name: back, topic: purchases, type: com.acme.purchase.withdrawn.v1, key: event.data.order_id, withdraw: purchase_order_workflow}
   - {name: kept, topic: payments, type: com.acme.payment.authorized.v1, record: true}
+  - {name: both, topic: own, type: org.example.both.v1, key: event.id, start_or_resume: approval_workflow.approval_received}
 """
     ).rules
     assert [rule.does for rule in rules] == [
@@ -87,8 +88,9 @@ def test_each_action_says_what_it_does(load: Load) -> None:
         "resume purchase_order_workflow.payment_received",
         "resume purchase_order_workflow.withdraw_requested",
         "record",
+        "start_or_resume approval_workflow.approval_received",
     ]
-    assert [rule.treatment.hold for rule in rules] == [None, timedelta(hours=1), None, None]
+    assert [rule.treatment.hold for rule in rules] == [None, timedelta(hours=1), None, None, None]
 
 
 def test_what_is_early_late_repeated_or_asked_for_again_is_treated_as_the_rule_says(load: Load) -> None:
@@ -161,11 +163,21 @@ def test_own_topics_and_types_are_welcome(load: Load, old: str, new: str) -> Non
             ": purchase_order_workflow.x",
             '6: `start` takes a workflow alone: write "purchase_order_workflow"',
         ),
-        (START, "    record: false", '2: binding "order" has none; it needs exactly one of start, resume, withdraw, record'),
+        (START, "    record: false", '2: binding "order" has none; it needs exactly one of start, resume, start_or_resume, withdraw'),
         (
             "    start",
             "    record: true\n    start",
             '2: binding "order" has start and record; it needs exactly one of start, resume,',
+        ),
+        (
+            START,
+            "    start_or_resume: purchase_order_workflow",
+            "6: `start_or_resume` also needs the event's name: purchase_order_workflow.approval_rec",
+        ),
+        (
+            START,
+            "    start_or_resume: purchase_order_workflow.payment_received\n    early: dead-letter",
+            '7: binding "order": `early` has no effect on `start_or_resume`; remove it',
         ),
         ("    start", "    on_late: dead-letter\n    start", '6: binding "order": `on_late` has no effect on `start`; remove it'),
         ("    start", "    early: hold PT1H\n    start", '6: binding "order": `early` has no effect on `start`; remove it'),

@@ -20,7 +20,7 @@ from sayso.correlation.expressions import Expression, view_of
 from sayso.correlation.treatment import Treatment, early_of, on_late_of, refuse_shipped_slips
 from sayso.errors import MalformedError
 
-ACTIONS = ("start", "resume", "withdraw", "record")
+ACTIONS = ("start", "resume", "start_or_resume", "withdraw", "record")
 
 
 class BindingRule(ConfigModel):
@@ -33,6 +33,9 @@ class BindingRule(ConfigModel):
     key: str | None = Field(None, description="CEL: the business key, text or a whole number. Not for `record`.")
     start: str | None = Field(None, description="Start this workflow.")
     resume: str | None = Field(None, description="WORKFLOW.EVENT: wake the open case of this workflow with this event.")
+    start_or_resume: str | None = Field(
+        None, description="WORKFLOW.EVENT: wake the open case with this event; if there is none, open it with the same event first."
+    )
     withdraw: str | None = Field(None, description="WORKFLOW: its requester takes the request back.")
     record: bool | None = Field(None, description="Only keep the event.")
     input: dict[str, str] | None = Field(
@@ -61,7 +64,11 @@ class Action(StrEnum):
 
     START = "start"
     RESUME = "resume"
+    START_OR_RESUME = "start_or_resume"
     RECORD = "record"
+
+
+STARTS = (Action.START, Action.START_OR_RESUME)
 
 
 @dataclass(frozen=True)
@@ -153,7 +160,7 @@ def _compile(rule: BindingRule, file: ConfigFile, at: Location) -> Binding:
         event_name=event_name,
         when=_boolean(rule.when, file, (*at, "when")),
         key=_key(rule.key, file, (*at, "key")),
-        input=_input_of(rule, contract, file, at),
+        input=_input_of(rule, target, contract, file, at),
         treatment=_treatment_of(rule, contract, event_name, file, at),
     )
 
@@ -169,29 +176,30 @@ def _action_of(rule: BindingRule, file: ConfigFile, at: Location) -> tuple[Actio
     target, _, event_name = str(getattr(rule, verb)).partition(".")
     if target not in WORKFLOWS:
         raise file.error((*at, verb), f'no workflow "{target}"{did_you_mean(target, WORKFLOWS)}')
-    if verb != "resume" and event_name:
+    names_event = verb in ("resume", "start_or_resume")
+    if event_name and not names_event:
         raise file.error((*at, verb), f'`{verb}` takes a workflow alone: write "{target}", not "{target}.{event_name}"')
     if verb == "start":
         return Action.START, target, ""
     event_name = WITHDRAW_EVENT if verb == "withdraw" else event_name
     valid = WORKFLOWS[target].events
     if not event_name:
-        raise file.error((*at, verb), f"`resume` also needs the event's name: {', '.join(f'{target}.{name}' for name in valid)}")
+        raise file.error((*at, verb), f"`{verb}` also needs the event's name: {', '.join(f'{target}.{name}' for name in valid)}")
     if event_name not in valid and verb == "withdraw":
         able = [name for name, contract in WORKFLOWS.items() if WITHDRAW_EVENT in contract.events]
         raise file.error((*at, verb), f"requests of {target} cannot be withdrawn; those of {', '.join(able)} can")
     if event_name not in valid:
         raise file.error((*at, verb), f'{target} does not wait for "{event_name}"{did_you_mean(event_name, valid)}')
-    return Action.RESUME, target, event_name
+    return Action.START_OR_RESUME if verb == "start_or_resume" else Action.RESUME, target, event_name
 
 
 def _refuse_fields_without_effect(rule: BindingRule, action: Action, file: ConfigFile, at: Location) -> None:
     """A field that its action ignores must not look as if it did something."""
     for field, value, belongs in (
-        ("input", rule.input, action is Action.START),
+        ("input", rule.input, action in STARTS),
         ("early", rule.early, action is Action.RESUME),
-        ("on_late", rule.on_late, action is Action.RESUME),
-        ("on_restart", rule.on_restart, action is Action.START),
+        ("on_late", rule.on_late, action in (Action.RESUME, Action.START_OR_RESUME)),
+        ("on_restart", rule.on_restart, action in STARTS),
         ("key", rule.key, action is not Action.RECORD),
     ):
         if value is not None and not belongs:
@@ -221,7 +229,9 @@ def _boolean(text: str | None, file: ConfigFile, at: Location) -> Expression | N
     return expression
 
 
-def _input_of(rule: BindingRule, contract: WorkflowContract | None, file: ConfigFile, at: Location) -> dict[str, Expression] | None:
+def _input_of(
+    rule: BindingRule, target: str, contract: WorkflowContract | None, file: ConfigFile, at: Location
+) -> dict[str, Expression] | None:
     if rule.input is None or contract is None:
         return None
     fields = contract.request.model_fields
@@ -229,13 +239,13 @@ def _input_of(rule: BindingRule, contract: WorkflowContract | None, file: Config
     for name, text in rule.input.items():
         place = (*at, "input", name)
         if name not in fields:
-            raise file.error(place, f'{rule.start} has no input "{name}"{did_you_mean(name, fields)}')
+            raise file.error(place, f'{target} has no input "{name}"{did_you_mean(name, fields)}')
         expression = _expression(text, file, place)
         if expression is not None:
             compiled[name] = expression
     missing = [name for name, field in fields.items() if field.is_required() and name not in compiled]
     if missing:
-        raise file.error((*at, "input"), f"{rule.start} also needs {', '.join(missing)}")
+        raise file.error((*at, "input"), f"{target} also needs {', '.join(missing)}")
     return compiled
 
 

@@ -11,10 +11,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from sayso.config_file import did_you_mean
-from sayso.contracts.catalog import EVENT_TYPES, WORKFLOWS
+from sayso.contracts.catalog import EVENT_TYPES, WORKFLOWS, WorkflowContract
 from sayso.contracts.cloudevent import IncomingEvent, parse_event
 from sayso.contracts.payload import Payload, explain
-from sayso.correlation.bindings import Action, Binding, Bindings
+from sayso.correlation.bindings import STARTS, Action, Binding, Bindings
 from sayso.correlation.expressions import key_of, view_of
 from sayso.correlation.verdict import Record, Rejected, Resume, Start, Unmatched, Verdict
 from sayso.errors import MalformedError
@@ -53,16 +53,20 @@ def _apply(binding: Binding, event: IncomingEvent) -> Verdict:
     view = view_of(event)
     key = key_of(binding.key.evaluate(view))
     contract = WORKFLOWS[binding.workflow]
-    if binding.action is Action.START:
-        data = event.data
-        if binding.input is not None:
-            data = {name: _exact(expression.evaluate(view)) for name, expression in binding.input.items()}
-        request = _validated(contract.request, data, event)
+    request = _request(binding, contract, event, view) if binding.action in STARTS else None
+    if binding.action is Action.START and request is not None:
         return Start(binding.name, event, binding.workflow, key, request, binding.treatment)
     model = contract.events[binding.event_name]
     _check_own_contract(event, model)
     payload = _validated(model, event.data, event)
-    return Resume(binding.name, event, binding.workflow, key, binding.event_name, payload, binding.treatment)
+    return Resume(binding.name, event, binding.workflow, key, binding.event_name, payload, binding.treatment, request)
+
+
+def _request(binding: Binding, contract: WorkflowContract, event: IncomingEvent, view: dict[str, Any]) -> dict[str, Any]:
+    data = event.data
+    if binding.input is not None:
+        data = {name: _exact(expression.evaluate(view)) for name, expression in binding.input.items()}
+    return _validated(contract.request, data, event)
 
 
 def _check_own_contract(event: IncomingEvent, model: type[Payload]) -> None:

@@ -49,7 +49,10 @@ class Start:
 
 @dataclass(frozen=True)
 class Resume:
-    """Wakes the open case (workflow, key) as `event_name`; `payload` is validated and JSON-ready."""
+    """Wakes the open case (workflow, key) as `event_name`; `payload` is validated and JSON-ready.
+
+    `request` is what opens the case when there is none, if the binding lets this event do so (`start_or_resume`).
+    """
 
     binding: str
     event: IncomingEvent
@@ -58,6 +61,7 @@ class Resume:
     event_name: str
     payload: dict[str, Any] = field(default_factory=dict)
     treatment: Treatment = field(default_factory=Treatment)
+    request: dict[str, Any] | None = None
 
 
 Verdict = Rejected | Unmatched | Record | Start | Resume

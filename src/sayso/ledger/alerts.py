@@ -22,6 +22,8 @@ ALERTS: Mapping[str, str] = MappingProxyType(
         "case-stuck": "the engine had lost the answer of an activity: the case is started again",
         "case-restarted": "the engine had lost a case: it was started again, and its events raised again",
         "audit-key-unusable": "the audit chain is not continued: its key is missing, or not the one that it was sealed with",
+        "too-many-held": "a source has so many early events waiting that more of them expire at once; at most once an hour a source",
+        "case-over-limit": "a case was sent so many events of one name that more are refused; once a case and name",
         "repeated-event": "an event came once more whose binding says `on_duplicate: alarm`; once for each event",
         "dead-letters-many": "more events went dead within the last hour than `SAYSO_ALARMS__DEAD_LETTERS_AN_HOUR`",
         "dispatcher-behind": "an event or case waits to be dispatched for longer than `SAYSO_ALARMS__UNDISPATCHED`",

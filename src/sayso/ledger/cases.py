@@ -14,12 +14,13 @@ from typing import Any
 from sqlalchemy import Row, bindparam, insert, select, update
 
 from sayso.contracts.workflow_io import CaseInput, CaseRef
-from sayso.correlation.verdict import Start
+from sayso.correlation.verdict import Resume, Start
 from sayso.ledger import audit
 from sayso.ledger.database import Transaction
 from sayso.ledger.event_rows import move
 from sayso.ledger.identifiers import instance_id as make_instance_id
 from sayso.ledger.outbox import moment, notify, publish
+from sayso.ledger.quotas import CaseQuota
 from sayso.ledger.schema import case_keys, cases, events, tasks
 from sayso.ledger.statements import locked, upsert
 from sayso.ledger.states import EventState
@@ -59,8 +60,9 @@ def came_before(seq: int, case: Any) -> bool:
     return generation > 1 and opened_by is not None and seq < opened_by
 
 
-def open_case(tx: Transaction, seq: int, start: Start, rules: Rules, generation: int) -> str:
+def open_case(tx: Transaction, seq: int, start: Start | Resume, rules: Rules, generation: int) -> str:
     """Open the case and return its instance id. The caller holds the lock and knows that none is open."""
+    assert start.request is not None  # what opens a case says what for
     policy = POLICIES[start.workflow]
     plan = policy.plan(rules.settings)
     case = CaseRef(
@@ -93,7 +95,7 @@ def open_case(tx: Transaction, seq: int, start: Start, rules: Rules, generation:
     if not automatic:
         _ask_for_approval(tx, case_input, policy.describe(start.request))
     audit.record(tx, "case-opened", instance_id=case.instance_id, event_seq=seq, workflow=start.workflow, key=start.key)
-    _bind_held_events(tx, case)
+    _bind_held_events(tx, case, CaseQuota(tx, case.instance_id, rules.settings.limits))
     return case.instance_id
 
 
@@ -139,17 +141,19 @@ def _ask_for_approval(tx: Transaction, case_input: CaseInput, what: str) -> None
     )
 
 
-def _bind_held_events(tx: Transaction, case: CaseRef) -> None:
+def _bind_held_events(tx: Transaction, case: CaseRef, quota: CaseQuota) -> None:
     """Early events wait no longer; they are raised in ledger order, because the dispatcher reads them so."""
     for row in tx.all(_held_events(tx.dialect), {"workflow": case.workflow, "key": case.key}):
-        move(
-            tx,
-            row,
-            EventState.DELIVERING,
-            f"came early; for {case.instance_id} as {row.event_name}",
-            instance_id=case.instance_id,
-        )
+        excess = quota.why_not(row.event_name, row.payload)
+        if excess is not None:
+            move(tx, row, EventState.REFUSED, f"came early; {excess}", instance_id=case.instance_id, **NOT_GIVEN)
+            continue
+        reason = f"came early; for {case.instance_id} as {row.event_name}"
+        move(tx, row, EventState.DELIVERING, reason, instance_id=case.instance_id)
 
+
+NOT_GIVEN = {"event_name": None}
+"""An event that its case was never given does not count as given, and may be replayed."""
 
 _INSERT_CASE = insert(cases)
 _INSERT_TASK = insert(tasks)

@@ -16,9 +16,10 @@ from sqlalchemy import Row, bindparam, delete, select, update
 
 from sayso.correlation.verdict import Record, Rejected, Resume, Start, Unmatched, Verdict
 from sayso.ledger.alerts import DUPLICATE_COLUMNS, alert_of_duplicate
-from sayso.ledger.cases import Rules, came_before, case_of, lock_case_key, open_case
+from sayso.ledger.cases import NOT_GIVEN, Rules, came_before, case_of, lock_case_key, open_case
 from sayso.ledger.database import Transaction
 from sayso.ledger.event_rows import drive_again, move
+from sayso.ledger.quotas import CaseQuota, source_digest, why_not_held
 from sayso.ledger.schema import cases, events
 from sayso.ledger.statements import locked
 from sayso.ledger.states import RESENT, EventState
@@ -152,20 +153,39 @@ def _resume(tx: Transaction, row: Row[Any], verdict: Resume, known: dict[str, An
         before = case_of(tx, verdict.workflow, verdict.key, generations - 1)
         reason = f"came before {case.instance_id} was asked for, and {before.instance_id} has ended ({before.outcome})"
         return move(tx, row, EventState.LATE, reason, instance_id=before.instance_id, **known)
+    if case.phase == "closed" and verdict.treatment.restarts:
+        return _open_and_wake(tx, row, verdict, known, rules, generations + 1)
     known["instance_id"] = case.instance_id
     if case.phase == "closed":
         return move(tx, row, EventState.LATE, f"{case.instance_id} has ended ({case.outcome})", **known)
+    excess = CaseQuota(tx, case.instance_id, rules.settings.limits).why_not(verdict.event_name, known["payload"])
+    if excess is not None:
+        return move(tx, row, EventState.REFUSED, excess, **known | NOT_GIVEN)
     # A due case is leased or about to be: its dispatcher looks for more events before it lets go.
     tx.run(_MAKE_DUE, {"this_case": case.instance_id, "due_at_ms": tx.now_ms})
     return move(tx, row, EventState.DELIVERING, f"for {case.instance_id} as {verdict.event_name}", **known)
 
 
 def _early(tx: Transaction, row: Row[Any], verdict: Resume, known: dict[str, Any], rules: Rules) -> EventState:
+    if verdict.request is not None:
+        return _open_and_wake(tx, row, verdict, known, rules, generation=1)
     treatment, case = verdict.treatment, f"the case {verdict.workflow} with key {verdict.key!r}"
     if not treatment.holds_early:
         return move(tx, row, EventState.EXPIRED, f"came before {case}, and {verdict.binding} does not let it wait", **known)
+    excess = why_not_held(tx, verdict.event.source, len(row.original), rules.settings.limits)
+    if excess is not None:
+        return move(tx, row, EventState.EXPIRED, f"came before {case}, and cannot wait: {excess}", **known)
     hold_ms = int((treatment.hold or rules.settings.early_hold).total_seconds() * 1000)
+    known["held_source"] = source_digest(verdict.event.source)
     return move(tx, row, EventState.HELD, f"waits for {case}", due_at_ms=tx.now_ms + hold_ms, **known)
+
+
+def _open_and_wake(
+    tx: Transaction, row: Row[Any], verdict: Resume, known: dict[str, Any], rules: Rules, generation: int
+) -> EventState:
+    """Signal with start: the event opens the case, and is the first that it is given (after those that waited for it)."""
+    known["instance_id"] = open_case(tx, row.seq, verdict, rules, generation)
+    return move(tx, row, EventState.DELIVERING, f"opened {known['instance_id']}, for it as {verdict.event_name}", **known)
 
 
 _EVENT = select(events).where(events.c.seq == bindparam("seq"))

@@ -50,7 +50,7 @@ TRANSITIONS: Mapping[EventState, frozenset[EventState]] = MappingProxyType(
                 _S.LATE,
             }
         ),
-        _S.HELD: frozenset({_S.DELIVERING, _S.EXPIRED}),
+        _S.HELD: frozenset({_S.DELIVERING, _S.REFUSED, _S.EXPIRED}),
         _S.DELIVERING: frozenset({_S.DELIVERED, _S.CONSUMED, _S.REFUSED, _S.UNCLAIMED}),
         _S.DELIVERED: frozenset({_S.DELIVERING, _S.CONSUMED, _S.REFUSED, _S.UNCLAIMED}),
         _S.STARTED: frozenset(),

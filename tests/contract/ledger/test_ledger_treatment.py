@@ -19,7 +19,7 @@ from sayso.ledger import Ledger
 from sayso.ledger.event_rows import answered, drive_again
 from sayso.ledger.routing import due_events, expire
 from sayso.ledger.schema import cases, events, outbox
-from sayso.ledger.states import IllegalTransitionError
+from sayso.ledger.states import EventState, IllegalTransitionError
 
 REFUND = "sayso.payment.refund-requested.v1"
 PAID = {"order_id": "PO-1", "payment_id": "p-1", "amount": "1200.00", "currency": "EUR"}
@@ -301,6 +301,68 @@ def test_a_repetition_before_the_first_was_routed_is_alarming_too(ledger: Ledger
 
 def alerts(world: World) -> list[dict[str, Any]]:
     return [data for topic, data in world.published if topic == "alerts"]
+
+
+# Signal with start: one event opens the case, or wakes it.
+
+PREPAID = "com.acme.order.prepaid.v1"
+START_OR_RESUME = f"""
+  - name: order-prepaid
+    topic: prepaid
+    type: {PREPAID}
+    key: event.data.order_id
+    start_or_resume: purchase_order_workflow.payment_received
+
+  # Kept and shown"""
+
+
+def prepaid(world: World, event_id: str, **more: Any) -> EventState | None:
+    return world.send("prepaid", PREPAID, {**purchase(), **PAID, **more}, event_id)
+
+
+def test_an_event_that_may_do_both_opens_its_case_and_wakes_it(ledger: Ledger, tmp_path: Path) -> None:
+    world = with_bindings(ledger, tmp_path, ("\n  # Kept and shown", START_OR_RESUME))
+    world.decide()
+    assert prepaid(world, "one") == "delivering"
+    assert (world.case.opened_by, json.loads(world.case.input)["request"]["cost"]) == (2, "1200")
+    (job,) = world.lease()
+    assert (job.start, [event.name for event in job.events]) == (True, ["approval_received", "payment_received"])
+    assert job.events[1].data["amount"] == "1200.00"
+    assert prepaid(world, "two") == "delivering", "the case is open: it is woken"
+    assert len(world.rows(cases)) == 1
+
+
+def test_an_event_that_may_do_both_is_late_after_the_end_and_its_repetition_opens_nothing(ledger: Ledger, tmp_path: Path) -> None:
+    answered_too = START_OR_RESUME.replace("payment_received", f"payment_received\n    on_late: publish {REFUND} to payment-commands")
+    world = with_bindings(ledger, tmp_path, ("\n  # Kept and shown", answered_too))
+    prepaid(world, "one")
+    world.drive()
+    world.close("rejected")
+    assert row_of(world, "one").state == "unclaimed"
+    assert prepaid(world, "two") == "late"
+    assert len(refunds(world)) == 2
+    world.receive("prepaid", cloudevent(PREPAID, {**purchase(), **PAID}, "one"))
+    world.receive("prepaid", cloudevent(PREPAID, {**purchase(), **PAID}, "one", traceid="other bytes"))
+    world.route()
+    assert (len(world.rows(cases)), len(refunds(world))) == (1, 2)
+
+
+def test_an_event_that_may_do_both_opens_a_new_generation_where_its_binding_says_so(ledger: Ledger, tmp_path: Path) -> None:
+    again = START_OR_RESUME.replace("payment_received", "payment_received\n    on_restart: new_generation")
+    world = with_bindings(ledger, tmp_path, ("\n  # Kept and shown", again))
+    prepaid(world, "one")
+    world.drive()
+    world.close("completed", used=[1])
+    assert prepaid(world, "two") == "delivering"
+    assert generations(world) == [(1, "closed"), (2, "starting")]
+
+
+@pytest.mark.parametrize("missing", ["cost", "amount"])
+def test_an_event_that_may_do_both_must_carry_both(ledger: Ledger, tmp_path: Path, missing: str) -> None:
+    world = with_bindings(ledger, tmp_path, ("\n  # Kept and shown", START_OR_RESUME))
+    data = {name: value for name, value in {**purchase(), **PAID}.items() if name != missing}
+    assert world.send("prepaid", PREPAID, data) == "rejected"
+    assert f"`{missing}`" in world.events[0].reason
 
 
 # A hold that ends in the moment in which the case opens.

@@ -70,7 +70,16 @@ def outlook_without_ledger(verdict: Verdict, settings: Settings) -> Outlook:
     if isinstance(verdict, Record):
         return Outlook(EventState.RECORDED, "only kept, nothing else happens")
     if isinstance(verdict, Start):
-        return Outlook(EventState.STARTED, f"opens a case of {verdict.workflow}; {_first_wait(verdict, settings)}")
+        return Outlook(
+            EventState.STARTED, f"opens a case of {verdict.workflow}; {_first_wait(verdict.workflow, verdict.request, settings)}"
+        )
+    return _of_early(verdict, settings)
+
+
+def _of_early(verdict: Resume, settings: Settings) -> Outlook:
+    if verdict.request is not None:
+        opening = f"opens a case of {verdict.workflow} and wakes it as {verdict.event_name}"
+        return Outlook(EventState.DELIVERING, f"{opening}; {_first_wait(verdict.workflow, verdict.request, settings)}")
     treatment = verdict.treatment
     if not treatment.holds_early:
         return Outlook(EventState.EXPIRED, f"no such case yet, and {verdict.binding} does not let it wait{_answer(verdict)}")
@@ -137,6 +146,8 @@ def _of_resume(tx: Transaction, verdict: Resume, early: Outlook, seq: int | None
         return early
     if seq is not None and came_before(seq, case):
         return Outlook(EventState.LATE, f"came before {case.instance_id} was asked for{_answer(verdict)}", case.instance_id)
+    if case.phase == "closed" and verdict.treatment.restarts:
+        return Outlook(early.state, f"{early.reason}; generation {case.generation + 1}, after {case.instance_id}")
     if case.phase == "closed":
         return Outlook(EventState.LATE, f"{case.instance_id} has ended ({case.outcome}){_answer(verdict)}", case.instance_id)
     refusal = _refusal(tx, verdict, case)
@@ -173,9 +184,9 @@ def _latest(tx: Transaction, verdict: Start | Resume) -> CaseView | None:
     return found[0] if found else None
 
 
-def _first_wait(verdict: Start, settings: Settings) -> str:
-    policy = POLICIES[verdict.workflow]
+def _first_wait(workflow: str, request: dict[str, Any], settings: Settings) -> str:
+    policy = POLICIES[workflow]
     plan = policy.plan(settings)
-    if policy.automatic(plan, verdict.request):
+    if policy.automatic(plan, request):
         return "it is approved by itself"
     return f"{plan.approver_group} are asked to decide within {in_words(plan.approval_timeout_seconds)}"
