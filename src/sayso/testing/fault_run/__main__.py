@@ -23,7 +23,7 @@ def main(
     minutes: Annotated[float, typer.Option(min=0.1, help="How long load and strikes last.")] = 5,
     seed: Annotated[int, typer.Option(help="Decides stories and strikes.")] = 7,
     rate: Annotated[float, typer.Option(min=0.1, help="Stories a second; one is about four messages.")] = 2,
-    every: Annotated[float, typer.Option(min=1, help="Mean seconds between two strikes.")] = 11,
+    every: Annotated[float, typer.Option(min=1, help="Mean seconds between two strikes.")] = 9,
     replicas: Annotated[int, typer.Option(min=1, max=4, help="Sidecars with subscribers and worker of their own.")] = 1,
     state_dir: Annotated[Path | None, typer.Option(help="Folder of data, logs and records [.sayso/faults-BROKER].")] = None,
     report: Annotated[Path | None, typer.Option(help="File for the report.")] = None,

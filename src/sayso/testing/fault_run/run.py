@@ -38,6 +38,7 @@ PEACE_SECONDS = 420.0
 SCRIPTED_SECONDS = 60.0
 """How long a scripted strike waits for a victim that is down already; a seeded one is left out."""
 
+NEXT_SECONDS = 0.5
 RECORDS = "records.jsonl"
 
 
@@ -51,7 +52,7 @@ class Terms:
     seed: int
     state_dir: Path
     stories_a_second: float = 2.0
-    strike_every_seconds: float = 11.0
+    strike_every_seconds: float = 9.0
     replicas: int = 1
     script: tuple[Strike, ...] = ()
     """These strikes, one after the other, instead of seeded ones."""
@@ -151,27 +152,29 @@ class _Run:
 
     def _strike_on(self) -> None:
         until = self._began + self._terms.seconds
+        pause = self._plan.pause_seconds(self._terms.strike_every_seconds)
         for strike in self._terms.script or self._plan.strikes():
-            pause = self._plan.pause_seconds(self._terms.strike_every_seconds)
             if not self._terms.script and time.monotonic() + pause > until:
                 break
             time.sleep(pause)
             self._require_alive()
-            self._carry_out(strike)
+            # Who is to be spared now gives way to the next one, at once.
+            pause = self._plan.pause_seconds(self._terms.strike_every_seconds) if self._carry_out(strike) else NEXT_SECONDS
         while time.monotonic() < until:
             time.sleep(0.1)
 
-    def _carry_out(self, strike: Strike) -> None:
+    def _carry_out(self, strike: Strike) -> bool:
         until = time.monotonic() + (SCRIPTED_SECONDS if self._terms.script else 0)
         while not self._striker.strike(strike):
             if time.monotonic() >= until:
-                return
+                return False
             time.sleep(0.5)
         beat = self._pulse.last
         at = time.monotonic() - self._began
         line = f"{at:6.0f} s  {strike!s:<40} {beat.open} open, {beat.ended} ended, {len(self._load.sent)} messages sent"
         self._latest = [*self._latest[-5:], f"{at:.0f} s: {strike}"]
         self._say(line)
+        return True
 
     def _require_alive(self) -> None:
         failed = [process for process in self._stack.state.processes if process.status is ProcessStatus.FAILED]
