@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import threading
 from datetime import timedelta
 from functools import partial
 
 import structlog
+import uvloop
 from dapr.ext.workflow import WorkflowRuntime
 
 from sayso.directory import load_directory
@@ -43,6 +45,7 @@ def run(settings: Settings) -> None:
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     runtime.start()
     notices.start()
     watch.start()

@@ -224,6 +224,7 @@ class _GroupCommit:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._connection: Connection | None = None
         self._queue: queue.SimpleQueue[tuple[Work[Any], Future[Any]] | None] = queue.SimpleQueue()
         self._closing = threading.Lock()
         self._closed = False
@@ -245,6 +246,12 @@ class _GroupCommit:
         self._thread.join()
 
     def _run(self) -> None:
+        try:
+            self._serve()
+        finally:
+            self._disconnect()
+
+    def _serve(self) -> None:
         stopping = False
         while not stopping:
             first = self._queue.get()
@@ -264,9 +271,12 @@ class _GroupCommit:
 
     def _commit(self, batch: list[tuple[Work[Any], Future[Any]]]) -> None:
         try:
-            with _translated(), self._engine.connect() as connection:
-                answers = self._work(connection, [work for work, _ in batch])
+            with _translated():
+                if self._connection is None:
+                    self._connection = self._engine.connect()
+                answers = self._work(self._connection, [work for work, _ in batch])
         except BaseException as error:  # noqa: BLE001 - nothing was committed: everyone who waits must know
+            self._disconnect()
             for _, future in batch:
                 future.set_exception(error)
             return
@@ -276,6 +286,12 @@ class _GroupCommit:
             else:
                 future.set_exception(failure)
 
+    def _disconnect(self) -> None:
+        """After a failure the next batch begins with a fresh connection."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
     @staticmethod
     def _work(connection: Connection, works: list[Work[Any]]) -> list[tuple[Any, BaseException | None]]:
         answers: list[tuple[Any, BaseException | None]] = []
@@ -284,6 +300,9 @@ class _GroupCommit:
         driver.execute("BEGIN IMMEDIATE")
         try:
             transaction = Transaction(connection, time.time_ns() // 1_000_000, "sqlite")
+            if len(works) == 1:  # undone as a whole
+                answers.append((works[0](transaction), None))
+                works = []
             for work in works:
                 driver.execute("SAVEPOINT work")
                 try:

@@ -28,13 +28,14 @@ class Prepared:
     """One statement for one set of value names. A list becomes as many placeholders as it has elements."""
 
     def __init__(self, compiled: SQLCompiler, names: tuple[str, ...], results: tuple[Process | None, ...] | None) -> None:
-        self._parts = tuple(_LIST.split(compiled.string))  # text, name of a list, text, …
+        self._parts: tuple[str, ...] = tuple(_LIST.split(compiled.string))  # text, name of a list, text, …
         self._constants: dict[str, Any] = {}
         self._lists = frozenset(self._parts[1::2])
         self._slots: list[tuple[str, Process | None]] = []
         self.returns_rows = results is not None
         self._results = tuple((index, process) for index, process in enumerate(results or ()) if process is not None)
         self._texts: dict[tuple[int, ...], str] = {}
+        self._make: Any = None
         for name in compiled.positiontup or ():
             bind = compiled.binds[name]
             self._slots.append((name, bind.type.dialect_impl(compiled.dialect).bind_processor(compiled.dialect)))
@@ -44,6 +45,10 @@ class Prepared:
     def run(self, driver: Any, values: Mapping[str, Any]) -> Any:
         """The driver's cursor."""
         values = {**self._constants, **values} if self._constants else values
+        if not self._lists:
+            return driver.execute(
+                self._parts[0], [values[name] if process is None else process(values[name]) for name, process in self._slots]
+            )
         arguments: list[Any] = []
         for name, process in self._slots:
             value = values[name]
@@ -55,7 +60,9 @@ class Prepared:
 
     def rows(self, cursor: Any, found: list[Any]) -> list[Any]:
         """What the driver gave, with names."""
-        make = _row_of(tuple(column[0] for column in cursor.description))._make
+        if self._make is None:
+            self._make = _row_of(tuple(column[0] for column in cursor.description))._make
+        make = self._make
         if not self._results:
             return [make(row) for row in found]
         rows = [list(row) for row in found]
@@ -75,7 +82,7 @@ class Prepared:
 
     def takes(self, values: Mapping[str, Any]) -> bool:
         """SQLAlchemy has another text for an empty list."""
-        return all(values.get(name, True) for name in self._lists)
+        return not self._lists or all(values.get(name, True) for name in self._lists)
 
 
 def prepared(statement: Executable, values: Mapping[str, Any], dialect: Dialect) -> Prepared | None:

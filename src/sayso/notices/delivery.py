@@ -14,9 +14,8 @@ from urllib.parse import quote
 import apprise
 from apprise.plugins.base import NotifyBase
 
-from sayso.notices.notice_file import Notice, append_notice
+from sayso.notices.notice_file import FILE_SCHEME, FILE_URL, Notice, append_notice
 
-FILE_URL = "sayso-file://"
 TIMEOUT_SECONDS = 30
 
 
@@ -24,7 +23,7 @@ class NoticeFileService(NotifyBase):  # type: ignore[no-untyped-call] # apprise 
     """What `sayso-file://` is to apprise: a service that appends this notice to the notice file."""
 
     service_name = "Notice file"  # type: ignore[assignment] # its base says None
-    secure_protocol = "sayso-file"  # type: ignore[assignment]
+    secure_protocol = FILE_SCHEME  # type: ignore[assignment]
 
     def __init__(self, path: Path, notice: Notice) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

@@ -14,6 +14,8 @@ from pathlib import Path
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 FILE_NAME = "notices.jsonl"
+FILE_SCHEME = "sayso-file"
+FILE_URL = f"{FILE_SCHEME}://"
 
 
 class Notice(BaseModel):

@@ -11,9 +11,7 @@ from pathlib import Path
 
 from sayso.directory import Directory
 from sayso.errors import TransientError
-from sayso.notices.notice_file import FILE_NAME, Notice
-
-FILE_SCHEME = "sayso-file"
+from sayso.notices.notice_file import FILE_NAME, FILE_SCHEME, FILE_URL, Notice, append_notice
 
 
 class NoticeSender:
@@ -26,12 +24,24 @@ class NoticeSender:
 
     def send(self, recipient: str, title: str, body: str, notice_id: str) -> None:
         """Deliver to the recipient's URLs (an unknown one: the default); `TransientError` says which service failed, and why."""
-        from sayso.notices.delivery import deliver  # noqa: PLC0415 - apprise is slow to import, and not every worker sends
-
         notice = Notice(notice_id=notice_id, at=datetime.now(UTC), recipient=recipient, title=title, body=body)
-        reasons = deliver(notice, self._directory.notify_urls(recipient), self._path)
+        urls = list(self._directory.notify_urls(recipient))
+        if urls == [FILE_URL]:
+            reasons = self._write(notice)
+        else:
+            from sayso.notices.delivery import deliver  # noqa: PLC0415 - apprise is slow to import, and not every worker sends
+
+            reasons = deliver(notice, urls, self._path)
         if reasons:
             raise TransientError(f'notice "{title}" for {recipient} was not delivered: {"; ".join(reasons)}')
+
+    def _write(self, notice: Notice) -> list[str]:
+        """The file alone needs no apprise, whose own way to it costs as much as a step of a workflow."""
+        try:
+            append_notice(self._path, notice)
+        except OSError as error:
+            return [f"{self._path}: {error.strerror or error}"]
+        return []
 
 
 def _check_urls(directory: Directory) -> None:

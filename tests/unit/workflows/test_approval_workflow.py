@@ -53,6 +53,13 @@ def test_an_approved_request_is_executed_and_confirmed_in_one_step(open_request:
     assert (case.closing.outcome, case.closing.milestones) == ("approved", ["approved"])
 
 
+def test_a_wait_costs_one_timer_however_the_case_goes_on(open_request: Any) -> None:
+    """Every timer is a job of Dapr's scheduler, written, kept and removed."""
+    case = open_request()
+    case.approve("bob")
+    assert [event.WhichOneof("eventType") for event in case.run.history].count("timerCreated") == 1
+
+
 def test_a_rejected_request_tells_its_requester_why(open_request: Any) -> None:
     case = open_request()
     case.reject("bob", "too dear")

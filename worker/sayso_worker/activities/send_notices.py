@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 
 import structlog
@@ -15,8 +16,10 @@ from sayso.notices.sender import NoticeSender
 from sayso.settings import DispatcherSettings
 
 log = structlog.get_logger()
-BATCH = 4
-LEASE_MS = 180_000  # longer than a whole batch of endpoints that hang, or a second replica would send the rest again
+BATCH = 16
+LEASE_MS = 180_000
+SENDING_SECONDS = 60.0
+"""Then what is left of a batch is given back: an endpoint that hangs takes half a minute, and the lease must outlive the last one."""
 
 
 class NoticeLane:
@@ -30,8 +33,12 @@ class NoticeLane:
     def work(self) -> bool:
         """Send one batch; a notice that fails waits and does not hold up the others."""
         batch = self._ledger.transact(partial(lease_notices, lease_ms=LEASE_MS, limit=BATCH))
-        sent = []
+        until = time.monotonic() + SENDING_SECONDS
+        sent, left = [], []
         for notice in batch:
+            if time.monotonic() > until:
+                left.append(notice.seq)
+                continue
             try:
                 self._sender.send(notice.recipient, notice.title, notice.body, notice.notice_id)
                 sent.append(notice.seq)
@@ -42,4 +49,6 @@ class NoticeLane:
                 self._ledger.transact(late)
         if sent:
             self._ledger.transact(partial(mark_sent, seqs=sent))
+        if left:
+            self._ledger.transact(partial(postpone, table=notices, seqs=left, delay_ms=0, error="its turn did not come in time"))
         return len(batch) == BATCH

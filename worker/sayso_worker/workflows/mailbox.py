@@ -1,13 +1,14 @@
 """The mailbox: several event names and one deadline, nothing lost, order kept, each event at most once.
 
-One pending task a name, made again only after it completed: a second wait of the same name would swallow an event, and so does a wait
-that lost a `when_any` and was dropped (tests/integration/test_dapr_facts.py). An event that
-nobody asks for yet is kept until somebody does.
+A wait that lost a `when_any` and was dropped would swallow the next event of its name (tests/integration/test_dapr_facts.py), so there
+is at most one a name, kept until it completes. Waits are made late, and their own time-outs are the deadline: each wait and each timer
+is a job of the scheduler, which costs more than a turn of the workflow. The engine buffers what comes meanwhile, in order; a wait with
+no time at all takes it from there and makes no timer. An event that nobody asks for yet is kept until somebody does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,48 +17,82 @@ from dapr.ext.workflow import when_any
 from sayso.contracts.workflow_io import RaisedEvent
 from sayso_worker.workflows.journal import Journal, Yields
 
+AT_ONCE = timedelta(0)
+SOON = timedelta(milliseconds=1)
+
 
 class Mailbox:
     """Made once a workflow, before its first wait. What it keeps when the case ends has not been used (`Journal.leftovers`)."""
 
     def __init__(self, journal: Journal, names: Iterable[str]) -> None:
         self._journal = journal
-        self._pending = {name: journal.ctx.wait_for_external_event(name) for name in names}
+        self._names = list(names)
+        self._pending: dict[str, Any] = {}
         self._kept: list[RaisedEvent] = []
         self._seen: set[str] = set()
+        self._until = journal.now
+        self._is_over = True
         self._timer: Any = None
         journal.leftovers = self._leftovers
 
-    def wait_until(self, deadline: datetime, grace: timedelta = timedelta(0)) -> None:
-        """From now on `next` gives up at `deadline` plus `grace`."""
-        self._timer = self._journal.ctx.create_timer(max(deadline + grace - self._journal.now, timedelta(0)))
+    def wait_until(self, deadline: datetime, grace: timedelta = AT_ONCE) -> None:
+        """From now on `next` gives up at `deadline` plus `grace`; what has come by then is given before, even if that has passed."""
+        self._until = deadline + grace
+        self._is_over = False
+        self._timer = None
 
     def next(self, names: Collection[str]) -> Yields:
         """The next event of one of `names` that has not been seen, or None when the time is over; the other names' events stay.
 
-        The timer comes first: who floods a case with events that are refused does not keep its deadline from passing.
+        Time is looked at between any two events: who floods a case with refused ones does not keep its deadline from passing.
         """
-        while not self._timer.is_complete:
+        while not self._is_over:
             self._collect()
-            for event in self._kept:
-                if event.name in names:
-                    self._kept.remove(event)
-                    return event
-            yield when_any([*self._pending.values(), self._timer])
+            found = next((event for event in self._kept if event.name in names), None)
+            if found is not None:
+                self._kept.remove(found)
+            else:
+                yield when_any(self._waits_with_timer(names))
+            self._is_over = self._journal.now >= self._until
+            if found is not None:
+                return found
         return None
+
+    def _waits_with_timer(self, names: Collection[str]) -> list[Any]:
+        """One wait a name, at least one of which ends at the deadline; a timer if all were made for a later one."""
+        left = max(self._until - self._journal.now, SOON)
+        asked = [name for name in self._names if name in names]
+        missing = [name for name in asked if name not in self._pending]
+        for name in missing:
+            self._pending[name] = self._journal.ctx.wait_for_external_event(name, timeout=left)
+        if self._timer is not None and self._timer.is_complete:
+            self._timer = None
+        if not missing and self._timer is None:
+            self._timer = self._journal.ctx.create_timer(left)
+        return [self._pending[name] for name in asked] + ([self._timer] if self._timer is not None else [])
 
     def _collect(self) -> None:
         """Take in what has arrived. While the workflow was busy that may be several names: then the ledger's order holds."""
         arrived = []
-        for name in self._pending:
-            while self._pending[name].is_complete:
-                payload = self._pending[name].get_result()
-                self._pending[name] = self._journal.ctx.wait_for_external_event(name)
+        for name in self._names:
+            for payload in self._arrived(name):
                 event = RaisedEvent.from_engine(self._journal.case.instance_id, name, payload)
                 if event.identity not in self._seen:
                     self._seen.add(event.identity)
                     arrived.append(event)
         self._kept += sorted(arrived, key=lambda event: (event.seq is None, event.seq or 0))
+
+    def _arrived(self, name: str) -> Iterator[Any]:
+        """What the wait for this name has got, unless it timed out, and what the engine has buffered behind it."""
+        wait = self._pending.get(name)
+        if wait is not None and not wait.is_complete:
+            return
+        if wait is not None and not self._pending.pop(name).is_failed:
+            yield wait.get_result()
+        wait = self._journal.ctx.wait_for_external_event(name, timeout=AT_ONCE)
+        while not wait.is_failed:
+            yield wait.get_result()
+            wait = self._journal.ctx.wait_for_external_event(name, timeout=AT_ONCE)
 
     def _leftovers(self) -> list[RaisedEvent]:
         self._collect()
