@@ -34,6 +34,10 @@ class Publisher(Protocol):
         """Publish in order; returns the references that failed, with why. `TransientError` when nothing is known."""
 
 
+RAW = {"rawPayload": "true"}
+"""daprd passes the bytes on as they are. Otherwise it parses and writes them anew, and numbers of others become floats."""
+
+
 class DaprPublisher:
     """Dapr pub/sub, over the sidecar's gRPC port."""
 
@@ -50,7 +54,7 @@ class DaprPublisher:
             for message in messages
         ]
         try:
-            answer = self._client.publish_events(self._pubsub, topic, entries)
+            answer = self._client.publish_events(self._pubsub, topic, entries, publish_metadata=RAW)
         except (grpc.RpcError, DaprGrpcError, DaprInternalError) as error:
             raise TransientError(f"publishing to {topic} failed: {_details(error)}") from error
         return {int(entry.entry_id): entry.error for entry in answer.failed_entries}

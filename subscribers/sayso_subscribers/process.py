@@ -33,7 +33,7 @@ def run(settings: Settings) -> None:
     ledger_id = read_ledger_id(ledger)
     dispatcher = Dispatcher(ledger, engine, publisher, bindings, settings, ledger_id)
     sealing = sealing_lane(ledger, settings, ledger_id)
-    app = subscribed_app(settings.pubsub, bindings.topics, receiver(ledger, dispatcher.wake))
+    app = subscribed_app(settings.pubsub, bindings.subscriptions, receiver(ledger, dispatcher.wake))
     stopping = threading.Event()
     asked_to_stop = threading.Event()
 
@@ -59,7 +59,7 @@ def run(settings: Settings) -> None:
     sealing.start()
     numbers = LedgerCollector(ledger, settings.alarms)
     stop_metrics = serve_metrics("subscribers", settings.metrics.address, settings.metrics.subscribers_port, [numbers])
-    log.info("receiving", topics=list(bindings.topics), port=port)
+    log.info("receiving", topics=list(bindings.subscriptions), port=port)
     stopping.wait()
     stop_metrics()
     app.stop()

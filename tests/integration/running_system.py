@@ -6,7 +6,6 @@ In: a `StackHandle`. Out: sends through the broker itself, waits for states, rea
 from __future__ import annotations
 
 import json
-import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -57,6 +56,12 @@ class RunningSystem:
         url = f"http://127.0.0.1:{self.state.dapr_http_port}/v1.0/publish/pubsub/{topic_of(one)}"
         self._http.post(url, content=encoded(one), headers={"content-type": CONTENT_TYPE}).raise_for_status()
 
+    def metadata(self) -> dict[str, Any]:
+        """What daprd says of itself."""
+        answer = self._http.get(f"http://127.0.0.1:{self.state.dapr_http_port}/v1.0/metadata")
+        found: dict[str, Any] = answer.raise_for_status().json()
+        return found
+
     def messages(self, topic: str) -> list[dict[str, Any]]:
         """The CloudEvents that the topic carries, read from the broker itself."""
         return [json.loads(body) for body in self.broker.read(topic)]
@@ -66,8 +71,8 @@ class RunningSystem:
         return [one for one in self.messages(topic) if key in (one["data"].get("key"), one["data"].get("order_id"))]
 
     def dead_letters(self, *, seq: int) -> list[dict[str, Any]]:
-        """The dead letters of one row, each event id once for each time that it is on the topic."""
-        return [one for one in self.messages("deadletters") if re.split("[:-]", one["id"])[1] == str(seq)]
+        """The dead letters of one row, each once for each time that it is on the topic."""
+        return [one for one in self.messages("deadletters") if one["saysoseq"] == seq]
 
     # What became of it.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from shop_events import encoded, event, fresh, payment, purchase
 from sqlalchemy import Row, select
 from waiting import eventually
 
+from sayso.contracts.dead_letter import ORIGINAL_BYTES_MAX
 from sayso.ledger.schema import outbox
 
 pytestmark = pytest.mark.stack
@@ -48,15 +50,22 @@ def dead_letter_of(system: RunningSystem, row: Row[Any]) -> dict[str, Any]:
     return letter
 
 
+def letters_of(system: RunningSystem) -> list[str]:
+    """The ids of all dead letters on the topic."""
+    return [one["saysoletter"] for one in system.messages("deadletters")]
+
+
 @pytest.mark.parametrize("label", REJECTED)
 def test_what_cannot_be_understood_is_rejected_with_a_reason(system: RunningSystem, label: str) -> None:
     body, reason = REJECTED[label]
     row = sent_with_a_healthy_one_behind(system, body)
     assert (row.state, row.reason[: len(reason)]) == ("rejected", reason)
     letter = dead_letter_of(system, row)
-    assert letter["data"]["reason"] == row.reason
-    if letter["data"]["original"] is not None:
-        assert base64.b64decode(letter["data"]["original"]) == body
+    assert letter["saysoreason"] == row.reason.replace("\x07", " ")
+    if letter["type"] == "sayso.event.dead.v1":
+        assert letter["data"]["left_out"] if len(body) > ORIGINAL_BYTES_MAX else base64.b64decode(letter["data_base64"]) == body
+    else:
+        assert letter.get("data") == json.loads(body).get("data")
 
 
 @pytest.mark.parametrize("label", UNMATCHED)
@@ -64,7 +73,7 @@ def test_what_no_binding_takes_is_unmatched_with_a_reason(system: RunningSystem,
     body, reason = UNMATCHED[label]
     row = sent_with_a_healthy_one_behind(system, body)
     assert (row.state, row.reason) == ("unmatched", reason)
-    assert dead_letter_of(system, row)["data"]["reason"] == reason
+    assert dead_letter_of(system, row)["saysoreason"] == reason
 
 
 WITHOUT_BODY = {
@@ -79,7 +88,7 @@ def test_a_message_without_a_body_is_rejected_and_does_not_block_its_topic(syste
     system.broker.send_without_body("payments", LANE)
     row = at_rest(system, "payments", body)
     assert (row.state, row.reason) == ("rejected", reason)
-    assert dead_letter_of(system, row)["data"]["reason"] == reason
+    assert dead_letter_of(system, row)["saysoreason"] == reason
     behind = payment(fresh("PO"))
     system.broker.send("payments", encoded(behind), LANE)
     system.settled(behind, "held")
@@ -96,8 +105,8 @@ def test_two_megabytes_are_rejected_or_refused_by_the_broker_itself(system: Runn
         "rejected",
         f"the event has {len(body)} bytes; at most 65536 can start or wake a case: send what is large by reference",
     )
-    letter = dead_letter_of(system, row)["data"]
-    assert (letter["original"], letter["original_bytes"]) == (None, len(body))
+    letter = dead_letter_of(system, row)
+    assert letter["data"] == {"left_out": f"the original has {len(body)} bytes, too many to be carried; the ledger has it"}
     assert bytes(row.original) == body
 
 
@@ -115,7 +124,9 @@ def test_a_burst_of_large_bad_messages_does_not_stop_the_dead_letters(system: Ru
         system.broker.send("approvals", body)
     rows = [at_rest(system, "approvals", body) for body in bodies]
     wanted = {f"dead:{row.seq}-{row.received_at_ms}:rejected:1" for row in rows}
-    eventually(lambda: wanted <= {one["id"] for one in system.messages("deadletters")}, DEADLINE_SECONDS, "their dead letters", 0.5)
+    eventually(
+        lambda: wanted <= {one["saysoletter"] for one in system.messages("deadletters")}, DEADLINE_SECONDS, "their dead letters", 0.5
+    )
 
 
 def test_nothing_bad_is_tried_again(system: RunningSystem) -> None:
@@ -126,7 +137,9 @@ def test_nothing_bad_is_tried_again(system: RunningSystem) -> None:
     assert {row.state for row in before} == {"rejected", "unmatched"}
     assert {(row.attempts, row.sightings, row.due_at_ms) for row in before} == {(0, 1, None)}
     letters = {f"dead:{row.seq}-{row.received_at_ms}:{row.state}:1" for row in before}
-    eventually(lambda: letters <= {one["id"] for one in system.messages("deadletters")}, DEADLINE_SECONDS, "their dead letters")
+    eventually(
+        lambda: letters <= {one["saysoletter"] for one in system.messages("deadletters")}, DEADLINE_SECONDS, "their dead letters"
+    )
 
     newest = max(row.received_at_ms for row in before)
     eventually(
@@ -135,7 +148,7 @@ def test_nothing_bad_is_tried_again(system: RunningSystem) -> None:
         "time enough for daprd or the dispatcher to try again",
     )
     assert [at_rest(system, "tasks", body) for body in bodies] == before
-    again = [one["id"] for one in system.messages("deadletters") if one["id"] in letters]
+    again = [one for one in letters_of(system) if one in letters]
     assert sorted(again) == sorted(letters)
     unpublished = select(outbox.c.topic, outbox.c.event_id, outbox.c.last_error).where(outbox.c.published_at_ms.is_(None))
     eventually(lambda: not system.ledger.read(lambda tx: tx.all(unpublished)), DEADLINE_SECONDS, "an empty outbox")
@@ -146,3 +159,25 @@ def test_a_payment_for_nobody_is_held_and_not_a_failure(system: RunningSystem) -
     system.send(sent)
     row = system.settled(sent, "held")
     assert system.dead_letters(seq=row.seq) == []
+
+
+def test_what_dapr_gives_up_is_taken_by_the_rules_of_its_own_topic(system: RunningSystem) -> None:
+    """daprd puts a message that it cannot deliver on a topic of its own, as it came."""
+    order = fresh("PO")
+    given_up, nobodys = purchase(order), event("com.acme.nobody.v1", {})
+    for one in (given_up, nobodys):
+        system.broker.send("dapr-deadletters", encoded(one))
+    system.broker.send("dapr-deadletters", b"not even an event")
+    system.settled(given_up, "started")
+    assert system.settled(nobodys, "unmatched").topic == "dapr-deadletters"
+    assert at_rest(system, "dapr-deadletters", b"not even an event").state == "rejected"
+    system.send(given_up)  # delivered after all
+    eventually(lambda: [row.sightings for row in system.rows(given_up["id"])] == [2], DEADLINE_SECONDS, "two sightings of one row")
+    assert len(system.cases(order)) == 1
+
+
+def test_dapr_is_told_where_to_put_what_it_gives_up(system: RunningSystem) -> None:
+    subscriptions = {one["topic"]: one.get("deadLetterTopic", "") for one in system.metadata()["subscriptions"]}
+    assert subscriptions.pop("dapr-deadletters") == ""
+    assert subscriptions
+    assert set(subscriptions.values()) == {"dapr-deadletters"}

@@ -19,7 +19,7 @@ def refused_for(system: RunningSystem, sent: Event, reason: str) -> None:
     row = system.settled(sent, "refused")
     assert row.reason == reason
     (letter,) = eventually(lambda: system.dead_letters(seq=row.seq), 10, "its dead letter")
-    assert letter["data"]["reason"] == reason
+    assert letter["saysoreason"] == reason
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ def test_a_new_request_for_an_open_or_ended_case_is_refused(system: RunningSyste
     assert len(system.cases(order)) == 1
     for row in (refused, refused_later):
         (letter,) = eventually(lambda seq=row.seq: system.dead_letters(seq=seq), 10, "its dead letter")  # type: ignore[misc]
-        assert (letter["data"]["state"], letter["data"]["reason"]) == ("refused", row.reason)
+        assert (letter["saysostate"], letter["saysoreason"]) == ("refused", row.reason)
 
 
 def test_a_hundred_requests_at_once_for_one_key_open_one_case(system: RunningSystem) -> None:

@@ -70,7 +70,16 @@ def test_the_shipped_file_starts_and_wakes_every_workflow() -> None:
 
 
 def test_subscriptions_are_the_topics_in_the_order_of_the_file() -> None:
-    assert shipped_bindings().topics == ("purchases", "requests", "tasks", "approvals", "payments")
+    bindings = shipped_bindings()
+    assert bindings.topics == ("purchases", "requests", "tasks", "approvals", "payments")
+    assert bindings.subscriptions == (*bindings.topics, "dapr-deadletters")
+
+
+def test_the_home_of_a_type_is_the_one_topic_that_has_rules_for_it(load: Load) -> None:
+    two_topics = load(RULE + RULE.replace("order\n", "other\n", 1).replace("purchases", "shop-orders"))
+    assert two_topics.home_of("com.acme.purchase.requested.v1") is None
+    assert load(RULE).home_of("com.acme.purchase.requested.v1") == "purchases"
+    assert load(RULE).home_of("com.acme.nobody.v1") is None
 
 
 def test_each_action_says_what_it_does(load: Load) -> None:
@@ -139,6 +148,7 @@ def test_own_topics_and_types_are_welcome(load: Load, old: str, new: str) -> Non
         ("purchases", "Purchases", '3: topic "Purchases" is not known; did you mean "purchases"?'),
         ("purchases", '""', "3: bindings.0.topic: String should have at least 1 character"),
         ("purchases", "outcomes", '3: "outcomes" carries what Sayso itself publishes; reading it would be a loop'),
+        ("purchases", "dapr-deadletters", '3: "dapr-deadletters" is read in any case: an event there is taken by the rules of its'),
         ("purchases", "deadletters", '3: "deadletters" carries what Sayso itself publishes; reading it would be a loop'),
         ("requested.v1", "requestd.v1", '4: type "com.acme.purchase.requestd.v1" is not known; did you mean "com.acme.purchase.reque'),
         ("topic:", "topc:", '3: unknown field "topc"; did you mean "topic"?'),

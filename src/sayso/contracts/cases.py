@@ -40,18 +40,12 @@ class CaseClosed(Payload):
 
 
 class EventDead(Payload):
-    """`sayso.event.dead.v1` on `deadletters`: an event without use, with its reason; `original` is base64 of its bytes."""
+    """`sayso.event.dead.v1` on `deadletters`: bytes that are no CloudEvent, in `data_base64`; what is one stays as it came.
 
-    state: str
-    reason: str
-    topic: str
-    source: str | None = None
-    event_id: str | None = None
-    type: str | None = None
-    case: str | None = None
-    received_at: datetime
-    original: str | None
-    original_bytes: int
+    Either has the attributes `sayso…` that say what became of it. What is too large is left out, and `data` says so.
+    """
+
+    left_out: str | None = None
 
 
 class AnsweredEvent(Payload):

@@ -195,9 +195,14 @@ def format_event(
         "id": event_id,
         "source": source,
         "type": event_type,
-        "time": time.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "time": in_utc(time),
         "datacontenttype": "application/json",
     }
     if subject is not None:
         document["subject"] = subject
     return json.dumps(document | extensions | {"data": data}, separators=(",", ":")).encode()
+
+
+def in_utc(time: datetime) -> str:
+    """A time as CloudEvents writes it."""
+    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")

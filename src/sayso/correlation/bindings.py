@@ -20,6 +20,8 @@ from sayso.correlation.expressions import Expression, view_of
 from sayso.correlation.treatment import Treatment, early_of, on_late_of, refuse_shipped_slips
 from sayso.errors import MalformedError
 
+DAPR_DEAD_LETTERS = "dapr-deadletters"
+"""What daprd gives up goes there, and is taken into the ledger from there, so that nothing ends where nobody looks."""
 ACTIONS = ("start", "resume", "start_or_resume", "withdraw", "record")
 
 
@@ -105,6 +107,11 @@ class Bindings:
         return tuple(dict.fromkeys(rule.topic for rule in self.rules))
 
     @property
+    def subscriptions(self) -> tuple[str, ...]:
+        """The topics that daprd is asked for: those with rules, and the one where it puts what it could not deliver."""
+        return (*self.topics, DAPR_DEAD_LETTERS)
+
+    @property
     def answer_topics(self) -> frozenset[str]:
         """The topics of the events that `on_late` publishes."""
         return frozenset(rule.treatment.on_late.topic for rule in self.rules if rule.treatment.on_late is not None)
@@ -125,6 +132,11 @@ class Bindings:
         if complaints and not matching:
             raise complaints[0]
         return matching
+
+    def home_of(self, event_type: str) -> str | None:
+        """The one topic whose rules know this type, for an event that came by Dapr's dead letters."""
+        topics = {rule.topic for rule in self.rules if rule.type == event_type}
+        return topics.pop() if len(topics) == 1 else None
 
     def types_on(self, topic: str) -> set[str]:
         """The event types that have a rule on this topic."""
@@ -150,6 +162,8 @@ def _compile(rule: BindingRule, file: ConfigFile, at: Location) -> Binding:
     if action is not Action.RECORD and rule.key is None:
         raise file.error(at, f'binding "{rule.name}": `key` is missing (CEL, for example event.data.order_id)')
     _refuse_fields_without_effect(rule, action, file, at)
+    if rule.topic == DAPR_DEAD_LETTERS:
+        raise file.error((*at, "topic"), f'"{rule.topic}" is read in any case: an event there is taken by the rules of its own topic')
     refuse_shipped_slips(rule.topic, rule.type, file, at)
     return Binding(
         name=rule.name,

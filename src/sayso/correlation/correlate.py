@@ -14,7 +14,7 @@ from sayso.config_file import did_you_mean
 from sayso.contracts.catalog import EVENT_TYPES, WORKFLOWS, WorkflowContract
 from sayso.contracts.cloudevent import IncomingEvent, parse_event
 from sayso.contracts.payload import Payload, explain
-from sayso.correlation.bindings import STARTS, Action, Binding, Bindings
+from sayso.correlation.bindings import DAPR_DEAD_LETTERS, STARTS, Action, Binding, Bindings
 from sayso.correlation.expressions import key_of, view_of
 from sayso.correlation.verdict import Record, Rejected, Resume, Start, Unmatched, Verdict
 from sayso.errors import MalformedError
@@ -30,6 +30,8 @@ def correlate(bindings: Bindings, topic: str, original: bytes) -> Verdict:
     binding: Binding | None = None
     try:
         event = parse_event(original)
+        if topic == DAPR_DEAD_LETTERS:
+            topic = bindings.home_of(event.type) or topic
         matching = bindings.match(topic, event)
         if len(matching) != 1:
             return Unmatched(_why_unmatched(bindings, topic, event, matching), event)

@@ -6,7 +6,6 @@ always with that id. The same id again is no second row.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
@@ -15,15 +14,11 @@ from typing import Any
 
 from sqlalchemy import Table, update
 
-from sayso.contracts.cloudevent import format_event
+from sayso.contracts.cloudevent import format_event, in_utc
+from sayso.contracts.dead_letter import DEAD, SOURCE, Marks, dead_letter
 from sayso.ledger.database import Transaction
 from sayso.ledger.schema import notices, outbox
 from sayso.ledger.statements import lease, upsert
-
-SOURCE = "/sayso"
-ORIGINAL_BYTES_MAX = 512 * 1024
-"""A dead letter carries the original up to this size: in base64 a larger one would not pass a broker that takes 1 MB, as Kafka does
-unless told otherwise. The ledger has it in any case."""
 
 
 def moment(at_ms: int) -> datetime:
@@ -38,6 +33,10 @@ def publish(
     body = format_event(
         event_id=event_id, source=SOURCE, event_type=event_type, data=data, time=moment(tx.now_ms), subject=instance_id
     )
+    _queue(tx, event_id, topic, event_type, key, body, instance_id)
+
+
+def _queue(tx: Transaction, event_id: str, topic: str, event_type: str, key: str, body: bytes, instance_id: str | None) -> None:
     row = {
         "event_id": event_id,
         "topic": topic,
@@ -54,26 +53,21 @@ def publish(
 
 def publish_dead_letter(tx: Transaction, event: Mapping[str, Any]) -> None:
     """Put an event that could not be used on `deadletters`, once for each time that it came to rest there."""
-    publish(
-        tx,
-        event_id=f"dead:{event['seq']}-{event['received_at_ms']}:{event['state']}:{event['sightings']}",
-        topic="deadletters",
-        event_type="sayso.event.dead.v1",
-        key=event["key"] or event["topic"],
-        instance_id=event["instance_id"],
-        data={
-            "state": event["state"],
-            "reason": event["reason"],
-            "topic": event["topic"],
-            "source": event["source"],
-            "event_id": event["event_id"],
-            "type": event["type"],
-            "case": event["instance_id"],
-            "received_at": moment(event["received_at_ms"]).isoformat(),
-            "original": base64.b64encode(event["original"]).decode() if len(event["original"]) <= ORIGINAL_BYTES_MAX else None,
-            "original_bytes": len(event["original"]),
-        },
+    marks = Marks(
+        letter=f"dead:{event['seq']}-{event['received_at_ms']}:{event['state']}:{event['sightings']}",
+        state=event["state"],
+        reason=event["reason"],
+        topic=event["topic"],
+        digest=event["digest"],
+        seq=event["seq"],
+        attempts=event["sightings"],
+        firsttime=in_utc(moment(event["received_at_ms"])),
+        lasttime=in_utc(moment(event["last_seen_at_ms"])),
+        rule=event["binding"],
+        case=event["instance_id"],
     )
+    body = dead_letter(event["original"], marks, moment(tx.now_ms), is_event=event["event_id"] is not None)
+    _queue(tx, marks.letter, "deadletters", DEAD, event["key"] or event["topic"], body, event["instance_id"])
 
 
 def notify(tx: Transaction, *, notice_id: str, instance_id: str, name: str, recipient: str, title: str, body: str) -> None:

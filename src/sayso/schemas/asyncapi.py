@@ -10,6 +10,7 @@ from typing import Any
 
 from sayso.contracts.catalog import EVENT_TYPES
 from sayso.contracts.cloudevent import CONTENT_TYPE
+from sayso.contracts.dead_letter import DEAD
 from sayso.correlation.bindings import Binding, Bindings
 from sayso.schemas.payloads import meaning_of
 
@@ -60,7 +61,7 @@ def _message(name: str) -> dict[str, Any]:
         "contentType": CONTENT_TYPE,
         "payload": {
             "type": "object",
-            "required": ["specversion", "id", "source", "type", *(["data"] if known else [])],
+            "required": ["specversion", "id", "source", "type", *(["data"] if known and name != DEAD else [])],
             "properties": {
                 "specversion": {"const": "1.0"},
                 "id": {"type": "string", "minLength": 1, "description": "Unique within `source`; a resend keeps it."},

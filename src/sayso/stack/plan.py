@@ -104,7 +104,7 @@ def _topics_of(config_dir: Path) -> tuple[frozenset[str], frozenset[str]]:
     from sayso.correlation.bindings import load_bindings  # noqa: PLC0415 - compiles expressions, which takes a moment
 
     bindings = load_bindings(path)
-    return frozenset(bindings.topics), bindings.answer_topics
+    return frozenset(bindings.subscriptions), bindings.answer_topics
 
 
 @dataclass

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Row, Table, select, update
 
+from sayso.contracts.dead_letter import Marks
 from sayso.contracts.workflow_io import CaseInput, CaseRef, Closing, DeadlineInput, StepInput
 from sayso.correlation.bindings import Bindings, load_bindings
 from sayso.correlation.correlate import correlate
@@ -121,11 +122,17 @@ class World:
     @property
     def published(self) -> list[tuple[str, dict[str, Any]]]:
         """Topic and data of everything in the outbox."""
-        return [(row.topic, json.loads(row.body)["data"]) for row in self.rows(outbox)]
+        return [(row.topic, json.loads(row.body).get("data")) for row in self.rows(outbox)]
 
     @property
     def dead_letters(self) -> list[dict[str, Any]]:
-        return [data for topic, data in self.published if topic == "deadletters"]
+        """What the dead letters say of their events, by `Marks`' names."""
+        return [vars(Marks.of(letter)) for letter in self.whole_dead_letters]
+
+    @property
+    def whole_dead_letters(self) -> list[dict[str, Any]]:
+        """The dead letters as they are on the topic."""
+        return [json.loads(row.body) for row in self.rows(outbox) if row.topic == "deadletters"]
 
     def lease(self, lease_ms: int = 20_000, limit: int = 100) -> list[Job]:
         return self.ledger.transact(partial(lease_jobs, lease_ms=lease_ms, limit=limit))

@@ -9,15 +9,17 @@ from functools import partial
 from typing import Any
 
 import pytest
-from ledger_world import World
+from ledger_world import World, cloudevent
 
+from sayso.contracts.cloudevent import in_utc, parse_event
+from sayso.contracts.dead_letter import ORIGINAL_BYTES_MAX
 from sayso.ledger import Ledger
 from sayso.ledger.outbox import (
-    ORIGINAL_BYTES_MAX,
     lease_notices,
     lease_outgoing,
     mark_published,
     mark_sent,
+    moment,
     notify,
     postpone,
     publish,
@@ -96,9 +98,53 @@ def test_notices_are_leased_sent_and_postponed_in_the_same_way(world: World) -> 
 def test_a_dead_letter_carries_its_original_unless_that_would_not_pass_the_sidecar(world: World, size: int) -> None:
     world.receive("purchases", b"\xff" * size)
     world.route()
-    (letter,) = world.dead_letters
-    assert letter["original_bytes"] == size
+    (letter,) = world.whole_dead_letters
+    assert letter["type"] == "sayso.event.dead.v1"
     if size <= ORIGINAL_BYTES_MAX:
-        assert base64.b64decode(letter["original"]) == b"\xff" * size
+        assert base64.b64decode(letter["data_base64"]) == b"\xff" * size
     else:
-        assert letter["original"] is None
+        said = f"the original has {size} bytes, too many to be carried; the ledger has it"
+        assert (letter["data"], "data_base64" in letter) == ({"left_out": said}, False)
+
+
+def test_a_dead_event_is_the_event_as_it_came_with_what_became_of_it(world: World) -> None:
+    text = '{ "specversion":"1.0", "id":"e-1", "source":"/shop", "type":"t",\n "data": {"n": 1.10, "big": 12345678901234567890.5}'
+    world.receive("purchases", f"{text} }} \n".encode())
+    world.route()
+    (row,), (sent,) = world.events, world.rows(outbox)
+    kept, _, marks = sent.body.decode().partition(',"saysoletter"')
+    assert kept == f"{text} ", "its text, to the last digit and blank"
+    (letter,) = world.whole_dead_letters
+    assert parse_event(sent.body).id == "e-1", "it is a CloudEvent still"
+    assert {name: value for name, value in letter.items() if name.startswith("sayso")} == {
+        "saysoletter": sent.event_id,
+        "saysostate": "unmatched",
+        "saysoreason": row.reason,
+        "saysotopic": "purchases",
+        "saysodigest": row.digest,
+        "saysoseq": row.seq,
+        "saysoattempts": 1,
+        "saysofirsttime": in_utc(moment(row.received_at_ms)),
+        "saysolasttime": in_utc(moment(row.last_seen_at_ms)),
+    }
+    assert marks
+    assert (sent.event_id, sent.type) == (f"dead:{row.seq}-{row.received_at_ms}:unmatched:1", "sayso.event.dead.v1")
+
+
+def test_a_dead_letter_that_somebody_sends_back_to_us_is_carried_and_not_marked_twice(world: World) -> None:
+    world.receive("purchases", cloudevent("com.acme.nobody.v1", {}, "e-1"))
+    world.route()
+    first = bytes(world.rows(outbox)[0].body)
+    world.receive("tasks", first.replace(b"e-1", b"e-2"))
+    world.route()
+    letter = world.whole_dead_letters[1]
+    assert base64.b64decode(letter["data_base64"]) == first.replace(b"e-1", b"e-2")
+    assert (letter["saysotopic"], letter["saysostate"]) == ("tasks", "unmatched")
+
+
+def test_what_may_not_stand_in_an_attribute_is_blanked(world: World) -> None:
+    world.send("purchases", "com.acme.\x1b[2J.v1", {})
+    world.receive("purchases", b'{"specversion": "1.0", "id": "a", "source": "/s", "type": "t\xc2\x85"}')
+    world.route()
+    for row in world.rows(outbox):
+        assert not any(ord(character) < 0x20 for character in json.loads(row.body)["saysoreason"])

@@ -6,9 +6,7 @@ reads; what it knows of the ledger are names of columns.
 
 from __future__ import annotations
 
-import base64
 import dataclasses
-import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -16,6 +14,7 @@ from typing import Any
 import httpx2
 from sqlalchemy import Row, and_, select
 
+from sayso.contracts.dead_letter import DEAD, Marks
 from sayso.ledger import Ledger
 from sayso.ledger.schema import cases, events, tasks
 from sayso.simulator.observed import CaseEnd, DeadLetter, Effect, FinalState, LateReply, Observed, Published, Sent
@@ -40,8 +39,7 @@ def observe(sent: Iterable[Sent], ledger: Ledger, broker: ForeignClient, partner
         for event in observed.published
         if "answers" in (event.data or {})
     ]
-    places = {row.seq: (row.topic, row.digest) for row in rows}
-    observed.dead_letters = [_dead_letter(letter, places) for letter in _events_on(broker, "deadletters")]
+    observed.dead_letters = [_dead_letter(letter) for letter in _events_on(broker, "deadletters")]
     return observed
 
 
@@ -78,16 +76,12 @@ def _published(broker: ForeignClient) -> Iterator[Published]:
             yield Published(topic, event["id"], event["type"], event.get("subject"), event["data"])
 
 
-def _dead_letter(letter: dict[str, Any], places: dict[int, tuple[str, str]]) -> DeadLetter:
+def _dead_letter(letter: dict[str, Any]) -> DeadLetter:
     """An event with extension attributes that say what became of it, or one that carries what was no event."""
-    if "saysostate" in letter:
-        topic, digest = places[int(letter["saysoseq"])]
-        source, event_id = (None, None) if letter["type"] == "sayso.event.dead.v1" else (letter["source"], letter["id"])
-        own_id = f"{letter['saysoseq']}:{letter['saysostate']}:{letter['saysolasttime']}"
-        return DeadLetter(own_id, source, event_id, topic, digest, letter["saysostate"], letter["saysoreason"])
-    data = letter["data"]
-    digest = hashlib.sha256(base64.b64decode(data["original"])).hexdigest()
-    return DeadLetter(letter["id"], data["source"], data["event_id"], data["topic"], digest, data["state"], data["reason"])
+    marks = Marks.of(letter)
+    ours = letter["type"] == DEAD
+    source, event_id = (None, None) if ours else (letter["source"], letter["id"])
+    return DeadLetter(marks.letter, source, event_id, marks.topic, marks.digest, marks.state, marks.reason)
 
 
 def _case_end(row: Row[Any]) -> CaseEnd:
