@@ -32,7 +32,7 @@ SPARED_SECONDS = 20.0
 """Nobody is struck again sooner: the supervisor gives up on what crashes more than five times a minute."""
 
 ROLLING = ("subscribers", "worker", "daprd")
-READY_AGAIN_SECONDS = 90.0
+READY_AGAIN_SECONDS = 240.0
 
 
 @dataclass(frozen=True)
