@@ -143,7 +143,6 @@ class _Run:
         self._strike_on()
         self._load.stop(TOLD_SECONDS)
         last_strike = time.monotonic()
-        self._stack.wait_ready(PEACE_SECONDS)
         quiet = self._pulse.wait_quiet(PEACE_SECONDS)
         quiet_after_seconds = time.monotonic() - last_strike if quiet else None
         self._say(f"quiet after {quiet_after_seconds:.0f} s" if quiet_after_seconds is not None else "never quiet")

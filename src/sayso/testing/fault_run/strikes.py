@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import random
-import signal
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from types import MappingProxyType
 
 import psutil
 
+from sayso.errors import SaysoError
 from sayso.stack.state import ProcessStatus
 from sayso.stack.toxiproxy import NAME as TOXIPROXY
 from sayso.testing.fault_run.partitions import Partitions
@@ -33,6 +33,7 @@ SPARED_SECONDS = 20.0
 
 ROLLING = ("subscribers", "worker", "daprd")
 READY_AGAIN_SECONDS = 240.0
+POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -157,6 +158,17 @@ class Striker:
     def _roll(self, victims: Sequence[str]) -> None:
         """One after the other, each ready again before the next is asked to end: as a rollout does."""
         for name in sorted(victims, key=lambda name: (name.partition("-")[2], ROLLING.index(name.partition("-")[0]))):
-            self._stack.kill(name, signal.SIGTERM)
+            before = self._stack.processes()[name]
+            before.terminate()
             self.tally.ended[name] += 1
-            self._stack.wait_ready(READY_AGAIN_SECONDS)
+            self._await_next(name, before.pid)
+
+    def _await_next(self, name: str, pid: int) -> None:
+        """Until the supervisor has found the next process of this name ready; a probe of our own might starve on a busy machine."""
+        deadline = time.monotonic() + READY_AGAIN_SECONDS
+        while (now := self._stack.process(name)).pid == pid or now.status is not ProcessStatus.READY:
+            if time.monotonic() > deadline:
+                raise SaysoError(
+                    f"{name} was asked to end, and is not back after {READY_AGAIN_SECONDS:.0f} s: {now.status} {now.detail}"
+                )
+            time.sleep(POLL_SECONDS)
