@@ -93,6 +93,9 @@ class Engine(Protocol):
     def raise_event(self, instance_id: str, name: str, payload: dict[str, Any]) -> None:
         """Wake an instance. Raising to an ended one succeeds and does nothing."""
 
+    def purge(self, instance_id: str) -> None:
+        """Forget an instance that has ended; one that is not there is fine."""
+
     def state(self, instance_id: str) -> InstanceState | None:
         """The instance's state, None when there is none."""
 
@@ -125,6 +128,14 @@ class DaprEngine:
             self._client.raise_workflow_event(instance_id, name, data=payload)
         except grpc.RpcError as error:
             raise _translated(error) from error
+
+    def purge(self, instance_id: str) -> None:
+        """See `Engine.purge`."""
+        try:
+            self._client.purge_workflow(instance_id)
+        except grpc.RpcError as error:
+            if NO_SUCH_INSTANCE not in (error.details() or ""):
+                raise _translated(error) from error
 
     def state(self, instance_id: str) -> InstanceState | None:
         """See `Engine.state`."""

@@ -1,6 +1,8 @@
-"""`sayso ledger upgrade`, `sayso config check`: before something is started."""
+"""`sayso ledger upgrade`, `sayso ledger prune`, `sayso config check`: what is done around the processes."""
 
 from __future__ import annotations
+
+from typing import Annotated
 
 import typer
 
@@ -16,6 +18,26 @@ def upgrade(as_json: Json = False) -> None:
     from sayso.cli.upkeep import upgrade_ledger  # noqa: PLC0415 - database drivers take a moment to load
 
     upgrade_ledger(as_json=as_json)
+
+
+@ledger_app.command()
+def prune(
+    older_than: Annotated[str, typer.Option("--older-than", metavar="DURATION", help="How long a case must be over: P90D, P1Y.")],
+    actor: Annotated[str | None, typer.Option("--as", metavar="USER", help="Who prunes, for the audit log; by default you.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how much would go.")] = False,
+    without_engine: Annotated[
+        bool, typer.Option("--without-engine", help="Do not ask the engine whether instances have ended; a later run purges them.")
+    ] = False,
+    vacuum: Annotated[bool, typer.Option("--vacuum", help="Give the room back to the system; writers wait meanwhile.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Take cases that are long over out of ledger and engine. Tombstones stay, so that their events and keys are known again.
+
+    Safe beside a running stack, and to run again after it was stopped.
+    """
+    from sayso.cli.pruning import prune_ledger  # noqa: PLC0415 - database drivers take a moment to load
+
+    prune_ledger(older_than, actor, dry_run=dry_run, with_engine=not without_engine, vacuum=vacuum, as_json=as_json)
 
 
 @config_app.command()

@@ -24,6 +24,7 @@ from sayso.ledger.quotas import CaseQuota
 from sayso.ledger.schema import case_keys, cases, events, tasks
 from sayso.ledger.statements import locked, upsert
 from sayso.ledger.states import EventState
+from sayso.ledger.tombstones import PrunedCase, pruned_case
 from sayso.policy import POLICIES, STAGE, in_words
 from sayso.settings import Settings
 
@@ -43,11 +44,9 @@ def lock_case_key(tx: Transaction, workflow: str, key: str) -> int:
     return int(found.generations)
 
 
-def case_of(tx: Transaction, workflow: str, key: str, generation: int) -> Row[Any]:
-    """The case of that generation, which must exist."""
-    found = tx.one(_CASE_OF, {"workflow": workflow, "key": key, "generation": generation})
-    assert found is not None
-    return found
+def case_of(tx: Transaction, workflow: str, key: str, generation: int) -> Row[Any] | PrunedCase:
+    """The case of that generation, which there has been; of one that was pruned, what is still known."""
+    return tx.one(_CASE_OF, {"workflow": workflow, "key": key, "generation": generation}) or pruned_case(tx, workflow, key, generation)
 
 
 def came_before(seq: int, case: Any) -> bool:

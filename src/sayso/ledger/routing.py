@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Row, bindparam, delete, select, update
 
 from sayso.correlation.verdict import Record, Rejected, Resume, Start, Unmatched, Verdict
-from sayso.ledger.alerts import DUPLICATE_COLUMNS, alert_of_duplicate
+from sayso.ledger.alerts import DUPLICATE_COLUMNS, alert, alert_of_duplicate
 from sayso.ledger.cases import NOT_GIVEN, Rules, came_before, case_of, lock_case_key, open_case
 from sayso.ledger.database import Transaction
 from sayso.ledger.event_rows import drive_again, move
@@ -23,6 +23,7 @@ from sayso.ledger.quotas import CaseQuota, source_digest, why_not_held
 from sayso.ledger.schema import cases, events
 from sayso.ledger.statements import locked
 from sayso.ledger.states import RESENT, EventState
+from sayso.ledger.tombstones import PRUNED_CONTRADICTED, count_sightings, tombstone_of
 
 SETTLES_WITHIN_MS = 200
 Understood = Unmatched | Record | Start | Resume
@@ -56,6 +57,9 @@ def route(tx: Transaction, seq: int, verdict: Verdict, rules: Rules, digest: str
     original = _owner_of(tx, row, verdict)
     if original is not None:
         return _repetition(tx, row, original, verdict)
+    pruned_content = tombstone_of(tx, verdict.event.identity)
+    if pruned_content is not None:
+        return _repetition_of_pruned(tx, row, pruned_content, verdict)
     if row.sightings > 1 and known.get("on_duplicate") is not None:
         alert_of_duplicate(tx, row)
     known["identity"] = verdict.event.identity
@@ -129,6 +133,19 @@ def _repetition(tx: Transaction, row: Row[Any], original: Row[Any], verdict: Und
         drive_again(tx, original, "came once more", **again)
     if original.on_duplicate is not None:
         alert_of_duplicate(tx, original)
+    return None
+
+
+def _repetition_of_pruned(tx: Transaction, row: Row[Any], content_digest: str, verdict: Understood) -> EventState | None:
+    """The same for an event of which only the tombstone is left."""
+    if content_digest != verdict.event.content_digest:
+        return move(tx, row, EventState.CONFLICT, PRUNED_CONTRADICTED, **_description(verdict))
+    tx.run(delete(events).where(events.c.seq == row.seq))
+    count_sightings(tx, verdict.event.identity, row.sightings)
+    if _description(verdict).get("on_duplicate") is not None:
+        reason = f"an event on {row.topic} that was pruned came once more; it was used once"
+        detail = {"type": verdict.event.type, "source": verdict.event.source, "id": verdict.event.id}
+        alert(tx, "repeated-event", occurrence=f"pruned-{verdict.event.identity}", reason=reason, detail=detail)
     return None
 
 

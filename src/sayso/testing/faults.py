@@ -58,6 +58,10 @@ class FaultyEngine(Faults):
         """See `Engine.raise_event`."""
         self._call("raise_event", lambda: self._engine.raise_event(instance_id, name, payload))
 
+    def purge(self, instance_id: str) -> None:
+        """See `Engine.purge`."""
+        self._call("purge", lambda: self._engine.purge(instance_id))
+
     def state(self, instance_id: str) -> InstanceState | None:
         """See `Engine.state`."""
         return self._call("state", lambda: self._engine.state(instance_id))

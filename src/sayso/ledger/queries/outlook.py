@@ -20,11 +20,13 @@ from sayso.ledger.database import Transaction
 from sayso.ledger.outbox import moment
 from sayso.ledger.queries.cases import find_cases
 from sayso.ledger.queries.views import CaseView
-from sayso.ledger.schema import events
+from sayso.ledger.schema import case_keys, events
 from sayso.ledger.states import RESENT, EventState
+from sayso.ledger.tombstones import PRUNED_CONTRADICTED, PrunedCase, pruned_case, tombstone_of
 from sayso.policy import POLICIES, in_words
 from sayso.settings import Settings
 
+Understood = Unmatched | Record | Start | Resume
 SIGHTING = "sighting"
 """Not a state: a repetition is counted on the event that it repeats."""
 
@@ -113,12 +115,24 @@ def _same_identity(tx: Transaction, verdict: Verdict, besides: int | None = None
         events.c.identity == verdict.event.identity
     )
     row = tx.one(query)
-    if row is None or row.seq == besides:
+    if row is None:
+        return _same_as_pruned(tx, verdict)
+    if row.seq == besides:
         return None
     if row.content_digest != verdict.event.content_digest:
         reason = f"event {row.seq} has the same source and id, but says something else"
         return _Known(Outlook(EventState.CONFLICT, reason, other=row.seq), resent=False)
     return _sighting(row)
+
+
+def _same_as_pruned(tx: Transaction, verdict: Understood) -> _Known | None:
+    content_digest = tombstone_of(tx, verdict.event.identity)
+    if content_digest is None:
+        return None
+    if content_digest != verdict.event.content_digest:
+        return _Known(Outlook(EventState.CONFLICT, PRUNED_CONTRADICTED), resent=False)
+    reason = "the same as an event that was pruned: counted as one more sighting of it, nothing else happens"
+    return _Known(Outlook(SIGHTING, reason), resent=False)
 
 
 def _sighting(row: Any) -> _Known:
@@ -148,7 +162,7 @@ def _of_resume(tx: Transaction, verdict: Resume, early: Outlook, seq: int | None
         return Outlook(EventState.LATE, f"came before {case.instance_id} was asked for{_answer(verdict)}", case.instance_id)
     if case.phase == "closed" and verdict.treatment.restarts:
         return Outlook(early.state, f"{early.reason}; generation {case.generation + 1}, after {case.instance_id}")
-    if case.phase == "closed":
+    if isinstance(case, PrunedCase) or case.phase == "closed":
         return Outlook(EventState.LATE, f"{case.instance_id} has ended ({case.outcome}){_answer(verdict)}", case.instance_id)
     refusal = _refusal(tx, verdict, case)
     if refusal is not None:
@@ -179,9 +193,13 @@ def _refusal(tx: Transaction, verdict: Resume, case: CaseView) -> str | None:
     return answer.reason if isinstance(answer, Refused) else None
 
 
-def _latest(tx: Transaction, verdict: Start | Resume) -> CaseView | None:
+def _latest(tx: Transaction, verdict: Start | Resume) -> CaseView | PrunedCase | None:
     found = [case for case in find_cases(tx, verdict.key, verdict.workflow) if case.key == verdict.key]
-    return found[0] if found else None
+    if found:
+        return found[0]
+    known = select(case_keys.c.generations).where(case_keys.c.workflow == verdict.workflow, case_keys.c.key == verdict.key)
+    row = tx.one(known)
+    return pruned_case(tx, verdict.workflow, verdict.key, row.generations) if row is not None and row.generations else None
 
 
 def _first_wait(workflow: str, request: dict[str, Any], settings: Settings) -> str:
