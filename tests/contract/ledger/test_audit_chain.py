@@ -7,8 +7,13 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+import rfc8785
+from hypothesis import given, settings
+from hypothesis.strategies import characters, dictionaries, integers, none
+from hypothesis.strategies import text as text_of
 from ledger_world import World
 from sqlalchemy import text
 
@@ -16,7 +21,7 @@ from sayso.ledger import Ledger, Transaction
 from sayso.ledger.audit import record
 from sayso.ledger.audit_key import AuditKey
 from sayso.ledger.schema import audit, audit_chain, tasks
-from sayso.ledger.sealing import BATCH, anchor_chain, begin_chain, seal_batch
+from sayso.ledger.sealing import BATCH, anchor_chain, begin_chain, canonical, seal_batch
 from sayso.ledger.verifying import Verdict, verify
 
 PROCESS = Path(__file__).with_name("audit_process.py")
@@ -74,6 +79,17 @@ def test_entries_are_sealed_in_batches_and_verify(chain: Chain) -> None:
     assert [chain.seal() for _ in range(4)] == [BATCH, BATCH, 3, 0]
     verdict = chain.verify()
     assert (verdict.sealed, verdict.unsealed, verdict.findings) == (10 + 2 * BATCH + 3, 0, ())
+
+
+NAMES = text_of(characters(codec="ascii"), min_size=1)
+TEXTS = text_of(characters(codec="utf-8"))
+VALUES = none() | TEXTS | integers(-(2**53) + 1, 2**53 - 1)
+
+
+@settings(deadline=None)
+@given(dictionaries(NAMES, VALUES | dictionaries(NAMES, VALUES)))
+def test_what_is_sealed_is_rfc_8785(document: dict[str, Any]) -> None:
+    assert canonical(document) == rfc8785.dumps(document)
 
 
 def test_what_waits_for_the_sealer_is_counted(chain: Chain) -> None:
