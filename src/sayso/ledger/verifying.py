@@ -72,7 +72,7 @@ def _verify(tx: Transaction, key: AuditKey, ledger_id: str, anchors: Mapping[int
     known = _anchors_of_outbox(tx, ledger_id) | dict(anchors)
     if head is not None and head.key_mark != key.mark:
         return Verdict(0, unsealed, since, len(known), (Finding(None, "this is not the key that the chain was sealed with"),))
-    walk = _Walk(known, first_seal(key, ledger_id), key)
+    walk = _Walk(dict(known), first_seal(key, ledger_id), key)
     query = (
         select(*(audit.c[name] for name in (*COVERED, "number", "seal"))).where(audit.c.number.isnot(None)).order_by(audit.c.number)
     )

@@ -58,6 +58,7 @@ def test_anchors_of_the_log_or_of_a_named_file_show_what_was_cut_off(
     answer = sayso("audit", "verify", *(["--anchors", str(log)] if named else []))
     assert answer.code == 1
     assert "entry 3 is missing" in answer.out
+    assert "compared with 1 anchors" in answer.out
 
 
 def test_a_missing_key_and_a_missing_file_are_said(sayso: Sayso, sealed: World, place: Path) -> None:

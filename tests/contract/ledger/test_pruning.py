@@ -1,34 +1,29 @@
-"""Pruning: what is over goes, what is not stays, and what has gone is still known when it comes again."""
+"""Pruning: what is over goes, what is not stays; whole cases, whatever is killed."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
-from ledger_world import DECISION, PAYMENT, PROJECT, PURCHASE, World, cloudevent, purchase
-from sqlalchemy import text, update
+from attic import FAR, Attic
+from ledger_world import cloudevent
+from sqlalchemy import update
 
-from sayso.correlation.bindings import load_bindings
-from sayso.correlation.correlate import correlate
 from sayso.engine import Engine, InstanceState
 from sayso.errors import TransientError
-from sayso.ledger import Ledger, Transaction
+from sayso.ledger import Ledger
 from sayso.ledger.audit_key import AuditKey
 from sayso.ledger.dead import give_up
 from sayso.ledger.pruning import Pruned, count_prunable, ended_cases, prune_cases
-from sayso.ledger.queries.outlook import outlook
 from sayso.ledger.schema import (
     audit,
-    case_keys,
     cases,
     engine_purges,
     events,
@@ -45,47 +40,8 @@ from sayso.ledger.states import EventState
 from sayso.ledger.verifying import verify
 from sayso.prune import Progress, prune
 
-FAR = 4_102_444_800_000  # in the year 2100
 KEY = AuditKey(b"k" * 32)
 PROCESS = Path(__file__).with_name("pruning_process.py")
-
-
-class Attic(World):
-    """A world in which things get old."""
-
-    def deliver_everything(self) -> None:
-        """Outbox and notices are done."""
-        self.change(outbox, published_at_ms=outbox.c.created_at_ms, due_at_ms=None)
-        self.change(notices, sent_at_ms=notices.c.created_at_ms, due_at_ms=None)
-
-    def finish(self, key: str = "PO-1") -> dict[str, bytes]:
-        """A purchase from its request to its end; returns its events' bytes by topic."""
-        sent = {
-            "purchases": cloudevent(PURCHASE, purchase(key), f"{key}-asked"),
-            "approvals": cloudevent(DECISION, {"order_id": key, "approved": True, "approver": "bob"}, f"{key}-decided"),
-            "payments": cloudevent(PAYMENT, {"order_id": key, "amount": 1200, "currency": "EUR"}, f"{key}-paid"),
-        }
-        for topic, body in sent.items():
-            self.receive(topic, body)
-            self.route()
-        self.drive()
-        row = next(row for row in self.rows(cases) if row.key == key)
-        mine = [event.seq for event in self.events if event.instance_id == row.instance_id and event.state == "delivered"]
-        ref = json.loads(row.input)["case"]
-        decision = {"decision": "approve", "decided_by": "bob"}
-        self.step("place_order", ref=ref, used=mine[:1], decision=decision)
-        self.close(ref=ref, used=mine[1:])
-        self.deliver_everything()
-        return sent
-
-    def prune(self, before_ms: int = FAR) -> Pruned:
-        pruned = Pruned()
-        for done in prune(self.ledger, None, before_ms, actor="alice"):
-            pruned = done.pruned
-        return pruned
-
-    def count(self) -> dict[str, int]:
-        return {table.name: len(self.rows(table)) for table in metadata.sorted_tables if self.rows(table)}
 
 
 @pytest.fixture
@@ -126,108 +82,6 @@ def test_the_audit_chain_verifies_afterwards(world: Attic) -> None:
     seal_batch(world.ledger, KEY)
     verdict = verify(world.ledger, KEY, world.rules.ledger_id, {})
     assert (verdict.findings, verdict.unsealed, verdict.sealed) == ((), 0, len(world.rows(audit)))
-
-
-@pytest.mark.parametrize("topic", ["purchases", "approvals", "payments"])
-@pytest.mark.parametrize("other_bytes", [False, True])
-def test_a_pruned_event_that_comes_again_is_a_repetition(world: Attic, topic: str, other_bytes: bool) -> None:
-    """Case 25."""
-    sent = world.finish()
-    world.prune()
-    body = sent[topic] + b" " if other_bytes else sent[topic]
-    for _ in range(3):
-        world.receive(topic, body)
-    assert world.route() == [None]
-    assert world.events == []
-    assert sorted(row.sightings for row in world.rows(tombstones)) == [1, 1, 4]
-    assert world.rows(cases) == []
-
-
-@pytest.mark.parametrize("key", ["PO-1", "PO-2"])
-def test_a_pruned_identity_with_other_content_is_a_conflict(world: Attic, key: str) -> None:
-    world.finish()
-    world.prune()
-    assert world.buy(key, event_id="PO-1-asked", cost=1) == EventState.CONFLICT
-    (row,) = world.events
-    assert "pruned" in row.reason
-    assert [topic for topic, _ in world.published] == ["deadletters"]
-    assert world.rows(cases) == []
-
-
-def test_a_pruned_key_is_not_started_again(world: Attic) -> None:
-    """Case 25, 26."""
-    world.finish()
-    world.prune()
-    assert world.buy() == EventState.REFUSED
-    (row,) = world.events
-    assert row.reason == f"the case for key 'PO-1' has ended (pruned): purchase_order-PO-1-1-{world.rules.ledger_id}"
-    assert world.rows(cases) == []
-    assert [row.generations for row in world.rows(case_keys)] == [1]
-    assert world.buy("PO-2") == EventState.STARTED
-
-
-def test_an_event_for_a_pruned_case_is_late_and_never_swallowed(world: Attic) -> None:
-    """Case 25."""
-    world.finish()
-    world.prune()
-    assert world.pay() == EventState.LATE
-    assert world.decide() == EventState.LATE
-    assert {row.instance_id for row in world.events} == {f"purchase_order-PO-1-1-{world.rules.ledger_id}"}
-    assert [topic for topic, _ in world.published].count("deadletters") == 2
-
-
-def test_a_captured_payment_for_a_pruned_case_asks_for_its_refund_once(world: Attic) -> None:
-    world.finish()
-    world.prune()
-    body = cloudevent(PAYMENT, {"order_id": "PO-1", "amount": 1200, "currency": "EUR"}, "second")
-    for _ in range(2):
-        world.receive("payments", body)
-        world.route()
-    world.deliver_everything()
-    assert [topic for topic, _ in world.published] == ["payment-commands", "deadletters"]
-    assert world.prune().events == 1
-    world.receive("payments", body)
-    assert world.route() == [None]
-    assert world.published == []
-
-
-def changed_world(ledger: Ledger, folder: Path, line: str, added: str) -> Attic:
-    text = (PROJECT / "config" / "bindings.yaml").read_text(encoding="utf-8")
-    assert line in text
-    (folder / "bindings.yaml").write_text(text.replace(line, f"{line}\n    {added}"), encoding="utf-8")
-    return Attic(ledger, load_bindings(folder / "bindings.yaml"))
-
-
-def test_a_pruned_key_is_started_again_where_its_binding_says_so(ledger: Ledger, tmp_path: Path) -> None:
-    world = changed_world(ledger, tmp_path, "start: purchase_order_workflow", "on_restart: new_generation")
-    sent = world.finish()
-    world.prune()
-    world.receive("purchases", sent["purchases"])
-    assert world.route() == [None]
-    assert world.buy() == EventState.STARTED
-    assert (world.case.generation, world.case.phase) == (2, "starting")
-    assert world.decide() == EventState.DELIVERING
-
-
-def test_a_repetition_of_a_pruned_event_is_alarming_where_its_binding_says_so(ledger: Ledger, tmp_path: Path) -> None:
-    world = changed_world(ledger, tmp_path, "resume: purchase_order_workflow.payment_received", "on_duplicate: alarm")
-    sent = world.finish()
-    world.prune()
-    for _ in range(2):
-        world.receive("payments", sent["payments"])
-        assert world.route() == [None]
-    assert [data["kind"] for topic, data in world.published if topic == "alerts"] == ["repeated-event"]
-
-
-def test_what_came_late_for_a_pruned_case_goes_when_it_is_old_too(world: Attic) -> None:
-    world.finish()
-    world.prune()
-    world.pay()
-    world.deliver_everything()
-    assert world.prune(before_ms=world.events[0].updated_at_ms) == Pruned()
-    gone = world.prune()
-    assert (gone.cases, gone.events, gone.tombstones) == (0, 1, 1)
-    assert world.rows(outbox) == []
 
 
 def reopen(world: Attic) -> None:
@@ -364,44 +218,6 @@ def test_an_instance_that_runs_on_although_its_case_was_pruned_is_not_purged(wor
     assert (engine.purged, len(world.rows(engine_purges))) == ([], 1)
 
 
-def test_a_step_of_a_pruned_case_does_nothing(world: Attic) -> None:
-    world.finish()
-    ref = world.ref
-    world.prune()
-    before = world.count()
-    assert "skipped" in world.close(ref=ref)
-    assert "skipped" in world.step("place_order", ref=ref)
-    assert world.count() == before
-
-
-@pytest.mark.parametrize(
-    ("topic", "kind", "key", "event_id", "state"),
-    [
-        ("purchases", PURCHASE, "PO-1", "PO-1-asked", "sighting"),
-        ("purchases", PURCHASE, "PO-2", "PO-1-asked", "conflict"),
-        ("purchases", PURCHASE, "PO-1", "new", "refused"),
-        ("purchases", PURCHASE, "PO-2", "new", "started"),
-        ("approvals", DECISION, "PO-1", "new", "late"),
-    ],
-)
-def test_what_is_foretold_after_a_prune_is_what_happens(
-    world: Attic, topic: str, kind: str, key: str, event_id: str, state: str
-) -> None:
-    world.finish()
-    world.prune()
-    data = purchase(key) if kind == PURCHASE else {"order_id": key, "approved": True, "approver": "bob"}
-    body = cloudevent(kind, data, event_id)
-    verdict = correlate(world.bindings, topic, body)
-    foretold = world.ledger.read(partial(outlook, topic=topic, original=body, verdict=verdict, settings=world.rules.settings))
-    world.receive(topic, body)
-    (happened,) = world.route()
-    assert foretold.state == state
-    assert happened == (None if state == "sighting" else state)
-    if happened is not None:
-        (row,) = world.events
-        assert row.reason == foretold.reason or state == "started"
-
-
 def test_many_cases_go_in_batches_and_a_dry_run_counts_them(world: Attic, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sayso.prune.BATCH", 2)
     for number in range(5):
@@ -435,66 +251,6 @@ def test_a_kill_in_the_middle_leaves_each_case_whole_or_gone(world: Attic, kills
     assert len(world.rows(tombstones)) == 3 * len(gone)
     world.prune()
     assert (len(world.rows(cases)), len(world.rows(tombstones)), len(world.rows(engine_purges))) == (0, 18, 6)
-
-
-def waits_for_a_lock(ledger: Ledger) -> bool:
-    """On PostgreSQL: somebody waits. SQLite keeps the others out from the beginning of a transaction to its end."""
-    query = text("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()")
-    with ledger.engine.connect() as connection:
-        return ledger.dialect == "sqlite" or connection.execute(query).first() is not None
-
-
-@pytest.mark.parametrize(("topic", "expected"), [("purchases", None), ("payments", None)])
-def test_a_repetition_that_is_routed_while_its_original_is_pruned_is_seen(world: Attic, topic: str, expected: Any) -> None:
-    sent = world.finish()
-    body = sent[topic] + b" "
-    world.receive(topic, body)
-    (again,) = [row for row in world.events if row.state == "received"]
-    chosen = world.ledger.read(partial(ended_cases, before_ms=FAR, limit=10))
-    other = World(Ledger(world.ledger.url))
-    answers: list[Any] = []
-    routing = threading.Thread(target=lambda: answers.append(other.route_one(again.seq, topic, body)))
-
-    def prune_slowly(tx: Transaction) -> Pruned:
-        pruned = prune_cases(tx, chosen, FAR, actor="alice")
-        routing.start()
-        deadline = time.monotonic() + 60
-        while not waits_for_a_lock(world.ledger):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        return pruned
-
-    assert world.ledger.transact(prune_slowly).cases == 1
-    routing.join(60)
-    other.ledger.close()
-    assert answers == [expected]
-    assert world.events == []
-    assert sorted(row.sightings for row in world.rows(tombstones)) == [1, 1, 2]
-
-
-def test_a_late_payment_that_is_routed_while_its_case_is_pruned_is_late(world: Attic) -> None:
-    world.finish()
-    body = cloudevent(PAYMENT, {"order_id": "PO-1", "amount": 1200, "currency": "EUR"}, "second")
-    world.receive("payments", body)
-    (late,) = [row for row in world.events if row.state == "received"]
-    chosen = world.ledger.read(partial(ended_cases, before_ms=FAR, limit=10))
-    other = World(Ledger(world.ledger.url))
-    answers: list[Any] = []
-    routing = threading.Thread(target=lambda: answers.append(other.route_one(late.seq, "payments", body)))
-
-    def prune_slowly(tx: Transaction) -> Pruned:
-        pruned = prune_cases(tx, chosen, FAR, actor="alice")
-        routing.start()
-        deadline = time.monotonic() + 60
-        while not waits_for_a_lock(world.ledger):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        return pruned
-
-    assert world.ledger.transact(prune_slowly).cases == 1
-    routing.join(60)
-    other.ledger.close()
-    assert answers == [EventState.LATE]
 
 
 def test_room_is_used_again_and_given_back_when_asked(world: Attic) -> None:
