@@ -113,6 +113,10 @@ class SaysoTraces:
             self._count(select(func.count()).where(table.c.due_at_ms.is_not(None))) for table in (events, cases, outbox, notices)
         )
 
+    def count_repetitions(self) -> int:
+        """How many messages came again and were counted on their original."""
+        return self._count(select(func.coalesce(func.sum(events.c.sightings - 1), 0)))
+
     def close(self) -> None:
         """See `Traces`."""
         self._ledger.close()

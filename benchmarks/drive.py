@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.contestants import Contestant
+from benchmarks.contestants import Contestant, SaysoTraces
 from benchmarks.meter import Meter, usage
 from benchmarks.topics import Outgoing, Topics, connect
 from sayso.contracts.cloudevent import SPEC_VERSION
@@ -66,6 +66,15 @@ class Driver:
             published = dict(self._publish_paced(decisions, rate))
         self._await(lambda: self._count_ended(prefix), count, "cases have ended")
         return published
+
+    def repeat_requests(self, prefix: str, known: int, count: int) -> float:
+        """Publish requests that have been published before, `count` of the first `known`; seconds until all were counted."""
+        assert isinstance(self.traces, SaysoTraces), "only Sayso counts repetitions"
+        before, repetitions = self.traces.count_repetitions(), self.traces.count_repetitions
+        began = time.time()
+        self.topics.publish("requests", [_request(f"{prefix}{number % known}") for number in range(count)])
+        self._await(lambda: repetitions() - before, count, "repetitions are counted")
+        return time.time() - began
 
     def settle(self) -> float:
         """Wait until nothing is left to do and the stack rests; when nothing was left."""

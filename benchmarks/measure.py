@@ -15,6 +15,7 @@ from benchmarks.figures import percentile
 from benchmarks.meter import BENCH, Usage, usage
 
 IDLE_SECONDS = 10.0
+KNOWN = 100
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,18 @@ class Waiting:
     others_cpu_percent: float
 
 
+@dataclass(frozen=True)
+class Duplicates:
+    """How fast messages that came before are absorbed."""
+
+    contestant: str
+    load_average: float
+    duplicates: int
+    absorbed_per_second: float
+    cpu_ms_per_duplicate: dict[str, float]
+    others_cpu_percent: float
+
+
 def measure_flow(driver: Driver, count: int) -> Flow:
     """N requests, then N decisions. The pause between both, in which the benchmark notices, is nobody's time."""
     before = driver.meter.read()
@@ -105,6 +118,16 @@ def measure_wake(driver: Driver, count: int, rate: float) -> Wake:
     woken = driver.traces.woken_at("wake-")
     took_ms = [1000 * (woken[key] - at) for key, at in published.items()]
     return Wake(count, rate, percentile(took_ms, 50), percentile(took_ms, 95), max(took_ms), used.others_percent)
+
+
+def measure_duplicates(driver: Driver, count: int, load_average: float) -> Duplicates:
+    """Every request of a hundred cases that wait, again and again."""
+    driver.open_cases("again-", KNOWN)
+    driver.settle()
+    before = driver.meter.read()
+    took = driver.repeat_requests("again-", KNOWN, count)
+    used = usage(before, driver.meter.read())
+    return Duplicates(driver.contestant.name, load_average, count, count / took, _per_case(used, count), used.others_percent)
 
 
 def measure_round(driver: Driver, count: int, rate: float | None, load_average: float) -> Round:
@@ -144,7 +167,7 @@ def load_average() -> float:
     return os.getloadavg()[0]
 
 
-def as_json(figures: Round | Waiting) -> dict[str, object]:
+def as_json(figures: Round | Waiting | Duplicates) -> dict[str, object]:
     """The figures, rounded to what they mean."""
     return {name: _rounded(value) for name, value in asdict(figures).items()}
 

@@ -18,9 +18,18 @@ from typing import Annotated, Literal
 import typer
 
 from benchmarks import report
-from benchmarks.contestants import CONTESTANTS, Contestant
+from benchmarks.contestants import CONTESTANTS, SAYSO, Contestant
 from benchmarks.drive import Ground, driven
-from benchmarks.measure import Round, Waiting, as_json, load_average, measure_round, measure_waiting
+from benchmarks.measure import (
+    Duplicates,
+    Round,
+    Waiting,
+    as_json,
+    load_average,
+    measure_duplicates,
+    measure_round,
+    measure_waiting,
+)
 from sayso.errors import SaysoError
 from sayso.stack.state import Broker, LedgerKind
 
@@ -28,6 +37,7 @@ from sayso.stack.state import Broker, LedgerKind
 def main(
     n: Annotated[int, typer.Option(min=0, help="Cases of a round; 0 leaves the rounds out.")] = 500,
     waiting: Annotated[int, typer.Option(min=0, help="Also start this many cases and leave them waiting, e.g. 10000.")] = 0,
+    duplicates: Annotated[int, typer.Option(min=0, help="Also send Sayso this many messages that it has, e.g. 10000.")] = 0,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of each.")] = 2,
     only: Annotated[Literal["byhand", "sayso"] | None, typer.Option(help="Only one of the two.")] = None,
     broker: Annotated[Broker, typer.Option(help="Broker of the stack.")] = "valkey",
@@ -44,6 +54,7 @@ def main(
     ground = Ground(broker, ledger, state_dir)
     played = _play(contestants, ground, n, rounds, rate, warm_up) if n else []
     waited = [_wait(contestant, ground, waiting, warm_up) for contestant in contestants] if waiting else []
+    repeated = _repeat(ground, duplicates, warm_up) if duplicates else None
     what = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
@@ -53,11 +64,18 @@ def main(
     }
     if as_json_text:
         figures = {"summary": report.summary(played), "rounds": [as_json(one) for one in played]}
-        print(json.dumps({**what, **figures, "waiting": [as_json(one) for one in waited]}, indent=2))
+        print(
+            json.dumps(
+                {**what, **figures, "waiting": [as_json(one) for one in waited], "duplicates": repeated and as_json(repeated)},
+                indent=2,
+            )
+        )
         return
     print(", ".join(f"{name} {value}" for name, value in what.items()) + "\n")
     for line in (*(report.comparison(played) if played else ()), *(report.waiting_table(waited) if waited else ())):
         print(line)
+    if repeated:
+        print(f"duplicates absorbed: {repeated.absorbed_per_second:,.0f}/s; others used {repeated.others_cpu_percent:.0f} % CPU")
 
 
 def _play(contestants: Sequence[Contestant], ground: Ground, count: int, rounds: int, rate: float | None, warm_up: int) -> list[Round]:
@@ -83,6 +101,13 @@ def _wait(contestant: Contestant, ground: Ground, count: int, warm_up: int) -> W
     load = load_average()
     with driven(contestant, ground, warm_up) as driver:
         return measure_waiting(driver, count, load)
+
+
+def _repeat(ground: Ground, count: int, warm_up: int) -> Duplicates:
+    _say(f"{SAYSO.title}: {count} messages again")
+    load = load_average()
+    with driven(SAYSO, ground, warm_up) as driver:
+        return measure_duplicates(driver, count, load)
 
 
 def _say(text: str) -> None:
