@@ -36,7 +36,8 @@ def run(settings: Settings) -> None:
     directory = load_directory(settings.config_dir / "directory.yaml")
     ledger = open_ledger(settings.ledger_url)
     partners = PartnerClient(settings.partners_url, settings.partners_timeout.total_seconds())
-    runtime = WorkflowRuntime(maximum_thread_pool_workers=ACTIVITY_THREADS)
+    # A case's history is short: sending it whole costs less than keeping one of each waiting case here.
+    runtime = WorkflowRuntime(maximum_thread_pool_workers=ACTIVITY_THREADS, disable_stateful_history=True)
     register(runtime, ledger, partners)
     sender = NoticeSender(directory, settings.state_dir)
     notices = Lane("notices", NoticeLane(ledger, sender, settings.dispatcher).work, settings.dispatcher.poll_interval)
