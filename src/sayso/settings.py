@@ -115,6 +115,12 @@ class LimitSettings(Section):
     held_bytes: int = Field(64 * 1024 * 1024, ge=1, description="How many bytes of them.")
     case_events: int = Field(100, ge=1, le=1_000, description="How many events of one name a case is given; more are refused.")
     case_bytes: int = Field(256 * 1024, ge=1, le=1024 * 1024, description="How many bytes of them.")
+    inline_bytes: int = Field(
+        64 * 1024,
+        ge=4 * 1024,
+        le=256 * 1024,
+        description="Above this the large texts of a request or event stay in the ledger, and the workflow gets a reference.",
+    )
 
 
 class Settings(BaseSettings):

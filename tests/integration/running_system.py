@@ -160,6 +160,11 @@ class RunningSystem:
         answer = self._http.get(f"{self.state.partners_url}/effects", params={"subject": subject})
         return [(effect["kind"], effect["calls"]) for effect in answer.raise_for_status().json()["effects"]]
 
+    def effect_bodies(self, subject: str) -> list[dict[str, Any]]:
+        """What the partner service was sent for each of them."""
+        answer = self._http.get(f"{self.state.partners_url}/effects", params={"subject": subject})
+        return [effect["body"] for effect in answer.raise_for_status().json()["effects"]]
+
     def notices(self, instance_id: str) -> list[SeenNotice]:
         """The notices of this case that have reached the notice file."""
         path = Path(self.state.state_dir) / FILE_NAME

@@ -103,7 +103,7 @@ def test_two_megabytes_are_rejected_or_refused_by_the_broker_itself(system: Runn
     row = sent_with_a_healthy_one_behind(system, body)
     assert (row.state, row.reason) == (
         "rejected",
-        f"the event has {len(body)} bytes; at most 65536 can start or wake a case: send what is large by reference",
+        f"the event has {len(body)} bytes; at most 1048576 can start or wake a case: send what is large by reference",
     )
     letter = dead_letter_of(system, row)
     assert letter["data"] == {"left_out": f"the original has {len(body)} bytes, too many to be carried; the ledger has it"}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from running_system import RunningSystem
-from shop_events import Event, decision, fresh, payment, withdrawal
+from shop_events import Event, decision, fresh, payment, request, withdrawal
 from waiting import eventually
 
 pytestmark = pytest.mark.stack
@@ -120,3 +120,14 @@ def test_of_an_approval_and_a_rejection_at_once_exactly_one_counts(system: Runni
     asked_of = system.task(case.instance_id)
     assert asked_of is not None
     assert asked_of.decision == ("approve" if states["yes"] == "consumed" else "reject")
+
+
+def test_a_large_request_is_executed_whole_and_its_history_stays_small(system: RunningSystem) -> None:
+    request_id, words = fresh("R"), "Bolts. " * 120_000
+    system.send(request(request_id, description=words))
+    case = system.waiting_for("approval", request_id, "approval_workflow")
+    assert len(case.input) < 10_000
+    system.send(decision(request_id=request_id))
+    assert system.closed(request_id, "approval_workflow").outcome == "approved"
+    assert [body["description"] for body in system.effect_bodies(request_id)] == [words]
+    assert len(json.dumps(system.outcome(request_id))) < 10_000

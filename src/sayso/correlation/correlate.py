@@ -19,9 +19,8 @@ from sayso.correlation.expressions import key_of, view_of
 from sayso.correlation.verdict import Record, Rejected, Resume, Start, Unmatched, Verdict
 from sayso.errors import MalformedError
 
-EVENT_BYTES_MAX = 64 * 1024
-"""What CloudEvents promises that everybody on the way passes on. All that a case sees is kept in its engine history, which stalls
-at 4 MiB."""
+EVENT_BYTES_MAX = 1024 * 1024
+"""Above the claim check's limit its large texts stay in the ledger (`sayso.contracts.claim`); above this one it is refused."""
 
 
 def correlate(bindings: Bindings, topic: str, original: bytes) -> Verdict:

@@ -7,6 +7,7 @@ invariant 3).
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -16,6 +17,7 @@ from sqlalchemy import Row, bindparam, insert, select, update
 from sayso.contracts.workflow_io import CaseInput, CaseRef
 from sayso.correlation.verdict import Resume, Start
 from sayso.ledger import audit
+from sayso.ledger.claims import keep_large_texts
 from sayso.ledger.database import Transaction
 from sayso.ledger.event_rows import move
 from sayso.ledger.identifiers import instance_id as make_instance_id
@@ -26,7 +28,7 @@ from sayso.ledger.statements import locked, upsert
 from sayso.ledger.states import EventState
 from sayso.ledger.tombstones import PrunedCase, pruned_case
 from sayso.policy import POLICIES, STAGE, in_words
-from sayso.settings import Settings
+from sayso.settings import LimitSettings, Settings
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,10 @@ def open_case(tx: Transaction, seq: int, start: Start | Resume, rules: Rules, ge
         instance_id=make_instance_id(start.workflow, start.key, generation, rules.ledger_id),
         opened_at=moment(tx.now_ms),
     )
-    case_input = CaseInput(case=case, request=start.request, plan=plan)
-    automatic = policy.automatic(plan, start.request)
+    limits = rules.settings.limits
+    request = keep_large_texts(tx, case.instance_id, start.request, limits.inline_bytes)
+    case_input = CaseInput(case=case, request=request, plan=plan)
+    automatic = policy.automatic(plan, request)
     tx.run(_COUNT_GENERATION, {"this_workflow": start.workflow, "this_key": start.key, "generations": generation})
     tx.run(
         _INSERT_CASE,
@@ -92,9 +96,9 @@ def open_case(tx: Transaction, seq: int, start: Start | Resume, rules: Rules, ge
         },
     )
     if not automatic:
-        _ask_for_approval(tx, case_input, policy.describe(start.request))
+        _ask_for_approval(tx, case_input, policy.describe(request))
     audit.record(tx, "case-opened", instance_id=case.instance_id, event_seq=seq, workflow=start.workflow, key=start.key)
-    _bind_held_events(tx, case, CaseQuota(tx, case.instance_id, rules.settings.limits))
+    _bind_held_events(tx, case, limits)
     return case.instance_id
 
 
@@ -140,15 +144,24 @@ def _ask_for_approval(tx: Transaction, case_input: CaseInput, what: str) -> None
     )
 
 
-def _bind_held_events(tx: Transaction, case: CaseRef, quota: CaseQuota) -> None:
+def _bind_held_events(tx: Transaction, case: CaseRef, limits: LimitSettings) -> None:
     """Early events wait no longer; they are raised in ledger order, because the dispatcher reads them so."""
+    quota = CaseQuota(tx, case.instance_id, limits)
     for row in tx.all(_held_events(tx.dialect), {"workflow": case.workflow, "key": case.key}):
-        excess = quota.why_not(row.event_name, row.payload)
+        payload = lighter_payload(tx, case.instance_id, row.payload, limits)
+        excess = quota.why_not(row.event_name, payload)
         if excess is not None:
             move(tx, row, EventState.REFUSED, f"came early; {excess}", instance_id=case.instance_id, **NOT_GIVEN)
             continue
         reason = f"came early; for {case.instance_id} as {row.event_name}"
-        move(tx, row, EventState.DELIVERING, reason, instance_id=case.instance_id)
+        move(tx, row, EventState.DELIVERING, reason, instance_id=case.instance_id, payload=payload)
+
+
+def lighter_payload(tx: Transaction, instance_id: str, payload: str, limits: LimitSettings) -> str:
+    """What is raised of an event: its large texts stay in the ledger."""
+    if len(payload) <= limits.inline_bytes:
+        return payload
+    return json.dumps(keep_large_texts(tx, instance_id, json.loads(payload), limits.inline_bytes))
 
 
 NOT_GIVEN = {"event_name": None}

@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from sayso.contracts.claim import make_lighter
 from sayso.correlation.treatment import Answer
 from sayso.ledger.database import Transaction
 from sayso.ledger.outbox import publish
@@ -35,7 +36,7 @@ def answer_late(tx: Transaction, event: Mapping[str, Any]) -> str | None:
         key=event["key"],
         instance_id=event["instance_id"],
         data={
-            **json.loads(event["payload"]),
+            **make_lighter(json.loads(event["payload"]))[0],  # a broker takes 1 MB; the ledger has the whole event
             "case": event["instance_id"],
             "idempotency_key": answer_id,
             "answers": {

@@ -16,7 +16,7 @@ from sqlalchemy import Row, bindparam, delete, select, update
 
 from sayso.correlation.verdict import Record, Rejected, Resume, Start, Unmatched, Verdict
 from sayso.ledger.alerts import DUPLICATE_COLUMNS, alert, alert_of_duplicate
-from sayso.ledger.cases import NOT_GIVEN, Rules, came_before, case_of, lock_case_key, open_case
+from sayso.ledger.cases import NOT_GIVEN, Rules, came_before, case_of, lighter_payload, lock_case_key, open_case
 from sayso.ledger.database import Transaction
 from sayso.ledger.event_rows import drive_again, move
 from sayso.ledger.quotas import CaseQuota, source_digest, why_not_held
@@ -175,7 +175,9 @@ def _resume(tx: Transaction, row: Row[Any], verdict: Resume, known: dict[str, An
     known["instance_id"] = case.instance_id
     if case.phase == "closed":
         return move(tx, row, EventState.LATE, f"{case.instance_id} has ended ({case.outcome})", **known)
-    excess = CaseQuota(tx, case.instance_id, rules.settings.limits).why_not(verdict.event_name, known["payload"])
+    limits = rules.settings.limits
+    known["payload"] = lighter_payload(tx, case.instance_id, known["payload"], limits)
+    excess = CaseQuota(tx, case.instance_id, limits).why_not(verdict.event_name, known["payload"])
     if excess is not None:
         return move(tx, row, EventState.REFUSED, excess, **known | NOT_GIVEN)
     # A due case is leased or about to be: its dispatcher looks for more events before it lets go.
@@ -202,6 +204,7 @@ def _open_and_wake(
 ) -> EventState:
     """Signal with start: the event opens the case, and is the first that it is given (after those that waited for it)."""
     known["instance_id"] = open_case(tx, row.seq, verdict, rules, generation)
+    known["payload"] = lighter_payload(tx, known["instance_id"], known["payload"], rules.settings.limits)
     return move(tx, row, EventState.DELIVERING, f"opened {known['instance_id']}, for it as {verdict.event_name}", **known)
 
 

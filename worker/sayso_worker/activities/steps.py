@@ -12,10 +12,12 @@ from typing import Any
 
 from dapr.ext.workflow import WorkflowActivityContext
 
+from sayso.contracts.claim import claims_in
 from sayso.contracts.workflow_io import DeadlineInput, StepInput
 from sayso.errors import RefusedError
 from sayso.ledger import Ledger
 from sayso.ledger import steps as ledger_steps
+from sayso.ledger.claims import with_large_texts
 from sayso.services import PartnerClient
 from sayso_worker.activities.effects import Effect
 
@@ -33,13 +35,21 @@ def step_activity(name: str, effect: Effect | None, ledger: Ledger, partners: Pa
             if earlier is not None:
                 return earlier
             try:
-                result = effect(partners, step)
+                result = effect(partners, _with_whole_arguments(ledger, step))
             except RefusedError as error:
                 return {"refused": str(error)}
         return ledger.transact(partial(ledger_steps.complete_step, step=step, result=result))
 
     activity.__name__ = name
     return activity
+
+
+def _with_whole_arguments(ledger: Ledger, step: StepInput) -> StepInput:
+    """The workflow has references to large texts; the service that is called gets the texts."""
+    if not claims_in(step.arguments):
+        return step
+    whole = ledger.read(partial(with_large_texts, instance_id=step.case.instance_id, data=step.arguments))
+    return step.model_copy(update={"arguments": whole})
 
 
 def confirm_deadline_activity(ledger: Ledger) -> Activity:
