@@ -20,10 +20,10 @@ runtime: setup ## Find the Dapr runtime, or build it once into the user's cache
 	@$(SAYSO) runtime install
 
 run: runtime ## Set up, start the local stack, play the demo, leave the stack up
-	@scripts/run.sh
+	@scripts/run.sh || { code=$$?; [ $$code = 130 ] || exit $$code; }
 
 demo: runtime ## The same, then stop everything; exit code 0 only if all went well
-	@scripts/demo.sh
+	@scripts/demo.sh || { code=$$?; [ $$code = 130 ] || exit $$code; }
 
 stop: setup ## Stop the local stack
 	@$(SAYSO) down

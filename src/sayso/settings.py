@@ -98,6 +98,7 @@ class AlarmSettings(Section):
     case_overdue: timedelta = Field(
         timedelta(minutes=5), gt=timedelta(0), description="How long after its deadline an open case counts as overdue."
     )
+    disk_free_mib: int = Field(512, ge=0, description="How much space must be free where a ledger in a file is, in MiB.")
 
 
 class MetricsSettings(Section):
@@ -215,7 +216,7 @@ OTHER_VARIABLES: Mapping[str, str] = MappingProxyType(
     {
         "app_address": "Address that the `subscribers` process listens on for daprd; 127.0.0.1, in a container 0.0.0.0.",
         "runtime_dir": "Folder of daprd, placement and scheduler, instead of searching for them.",
-        "redis_host": "`host:port` of Redis or Valkey, for components/redis and components/state-redis.",
+        "redis_host": "`host:port` of Redis or Valkey, for components/redis, components/state-redis and the watch over the streams.",
         "kafka_brokers": "`host:port,…` of Kafka, for components/kafka.",
         "state_postgres": "Connection string (libpq) of the actor state store, for components/state-postgresql.",
         "broker": "docker-compose.yml: `redis` or `kafka`.",

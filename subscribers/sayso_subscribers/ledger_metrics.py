@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
 import structlog
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from sqlalchemy.engine import make_url
 
 from sayso.errors import SaysoError
 from sayso.ledger import Ledger
 from sayso.ledger.queries.health import Health, Waiting, finished_events, health
 from sayso.settings import AlarmSettings
+from sayso_subscribers.intake_watch import Intake, free_bytes
 
 log = structlog.get_logger()
 FRESH_SECONDS = 2.0
@@ -66,12 +64,20 @@ class LedgerCollector(Collector):
 READABLE = "Whether the ledger can be read: 0 or 1."
 
 
-def free_bytes(url: str) -> int | None:
-    """Free space where a ledger in a file is; None for a server's."""
-    place = make_url(url)
-    if place.get_backend_name() != "sqlite" or not place.database:
-        return None
-    return shutil.disk_usage(Path(place.database).parent).free
+class IntakeCollector(Collector):
+    """What this process could not commit."""
+
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+
+    def collect(self) -> Iterator[Metric]:
+        """See `Collector.collect`."""
+        yield CounterMetricFamily(
+            "sayso_intake_refused", "Deliveries that were not committed and left to the broker.", self._intake.refused
+        )
+        yield GaugeMetricFamily(
+            "sayso_intake_stopped", "Whether the last delivery could not be committed: 0 or 1.", self._intake.stopped
+        )
 
 
 def _metrics(seen: Health, finished: dict[str, int]) -> Iterator[Metric]:

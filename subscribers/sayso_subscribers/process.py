@@ -5,23 +5,31 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Iterable
+from datetime import timedelta
 
 import structlog
 
 from sayso.correlation.bindings import load_bindings
 from sayso.engine import DaprEngine
 from sayso.errors import TransientError
-from sayso.ledger import open_ledger, read_ledger_id
+from sayso.lanes import Lane
+from sayso.ledger import Ledger, open_ledger, read_ledger_id
 from sayso.metrics import serve_metrics
 from sayso.publisher import DaprPublisher
 from sayso.settings import Settings
 from sayso_subscribers.dispatcher import STOP_SECONDS, Dispatcher
-from sayso_subscribers.ledger_metrics import LedgerCollector
+from sayso_subscribers.intake_watch import Intake, IntakeWatch
+from sayso_subscribers.ledger_metrics import IntakeCollector, LedgerCollector
 from sayso_subscribers.receive import receiver
 from sayso_subscribers.routes import subscribed_app
 from sayso_subscribers.seal import sealing_lane
+from sayso_subscribers.stream_watch import StreamWatch, redis_client
 
 log = structlog.get_logger()
+INTAKE_INTERVAL = timedelta(seconds=5)
+STREAMS_INTERVAL = timedelta(seconds=2)
+"""Shorter than `processingTimeout` in components/redis/pubsub.yaml, after which daprd forgets pending entries that are gone."""
 
 
 def run(settings: Settings) -> None:
@@ -33,7 +41,9 @@ def run(settings: Settings) -> None:
     ledger_id = read_ledger_id(ledger)
     dispatcher = Dispatcher(ledger, engine, publisher, bindings, settings, ledger_id)
     sealing = sealing_lane(ledger, settings, ledger_id)
-    app = subscribed_app(settings.pubsub, bindings.subscriptions, receiver(ledger, dispatcher.wake))
+    streams = _watch_of_streams(bindings.subscriptions, ledger, dispatcher)
+    intake = Intake()
+    app = subscribed_app(settings.pubsub, bindings.subscriptions, receiver(ledger, dispatcher.wake, intake))
     stopping = threading.Event()
     asked_to_stop = threading.Event()
 
@@ -53,20 +63,33 @@ def run(settings: Settings) -> None:
         finally:
             stopping.set()
 
+    for watch in streams:
+        watch.work()  # before daprd is let in, which forgets what is gone
+    lanes = [Lane("streams", watch.work, STREAMS_INTERVAL) for watch in streams]
+    lanes.append(Lane("intake", IntakeWatch(ledger, intake, settings.alarms).work, INTAKE_INTERVAL))
     serving = threading.Thread(target=serve, daemon=True)
     serving.start()
     dispatcher.start()
     sealing.start()
-    numbers = LedgerCollector(ledger, settings.alarms)
-    stop_metrics = serve_metrics("subscribers", settings.metrics.address, settings.metrics.subscribers_port, [numbers])
+    for lane in lanes:
+        lane.start()
+    numbers = [LedgerCollector(ledger, settings.alarms), IntakeCollector(intake)]
+    stop_metrics = serve_metrics("subscribers", settings.metrics.address, settings.metrics.subscribers_port, numbers)
     log.info("receiving", topics=list(bindings.subscriptions), port=port)
     stopping.wait()
     stop_metrics()
     app.stop()
     dispatcher.stop()
-    sealing.stop(STOP_SECONDS)
+    for lane in (sealing, *lanes):
+        lane.stop(STOP_SECONDS)
     publisher.close()
     ledger.close()
     if not asked_to_stop.is_set():
         raise TransientError(f"the app's gRPC server ended by itself; is port {port} taken?")
     log.info("stopped")
+
+
+def _watch_of_streams(topics: Iterable[str], ledger: Ledger, dispatcher: Dispatcher) -> list[StreamWatch]:
+    """On Redis the one watch over its streams; elsewhere none."""
+    address = os.environ.get("SAYSO_REDIS_HOST")
+    return [StreamWatch(redis_client(address), topics, ledger, dispatcher.wake)] if address else []

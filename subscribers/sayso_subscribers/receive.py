@@ -15,19 +15,26 @@ from dapr.ext.grpc import SubscriptionMessage, TopicEventResponse
 from sayso.errors import SaysoError
 from sayso.ledger import Ledger
 from sayso.ledger.intake import receive
+from sayso_subscribers.intake_watch import Intake
 
 log = structlog.get_logger()
 
 
-def receiver(ledger: Ledger, wake: Callable[[], None]) -> Callable[[SubscriptionMessage], TopicEventResponse]:
-    """Make the handler; `wake` tells the dispatcher that there is something to route."""
+def receiver(
+    ledger: Ledger, wake: Callable[[], None], intake: Intake | None = None
+) -> Callable[[SubscriptionMessage], TopicEventResponse]:
+    """Make the handler; `wake` tells the dispatcher that there is something to route, `intake` keeps what could not be committed."""
+    failures = intake or Intake()
 
     def receive_message(message: SubscriptionMessage) -> TopicEventResponse:
         try:
             ledger.transact(partial(receive, topic=message.topic(), original=message.raw_data()))
         except SaysoError as error:
+            failures.failed(str(error))
             log.warning("not committed, the broker keeps it", topic=message.topic(), error=str(error))
             return TopicEventResponse("retry")
+        if failures.stopped:
+            failures.worked()
         wake()
         return TopicEventResponse("success")
 

@@ -59,6 +59,7 @@ def _follow_live(ledger: Ledger, reference: Reference, console: Console) -> None
 def _follow(ledger: Ledger, reference: Reference, show: ShowNew) -> CasePage:
     """Call `show` whenever something is new, until the case has ended; returns the last page."""
     shown: set[tuple[str, str]] = set()
+    head = False
     ended_at: float | None = None
     waiting = False
     while True:
@@ -70,6 +71,9 @@ def _follow(ledger: Ledger, reference: Reference, show: ShowNew) -> CasePage:
                 waiting = True
             time.sleep(POLL_SECONDS)
             continue
+        if not head:
+            say(next(iter(header_lines(page))))
+            head = True
         new = [entry for entry in page.timeline if (entry.kind, entry.text) not in shown]
         shown |= {(entry.kind, entry.text) for entry in new}
         show(page, new)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import typer
 
@@ -27,6 +28,11 @@ STACK = "The local stack"
 EVENTS = "Events and cases"
 PEOPLE = "People"
 PROCESSES = "Processes"
+UsageError: Any = typer.BadParameter.__base__
+"""Typer's own base of wrong options, arguments and commands, which has no public name."""
+
+INTERRUPTED = 130
+"""As a shell names an end by Ctrl-C."""
 
 for command in (up, down, status, logs, doctor):
     app.command(rich_help_panel=STACK)(command)
@@ -50,10 +56,25 @@ def main(arguments: list[str] | None = None) -> None:
     """Run one command; an error on purpose is one clear line, not a traceback."""
     try:
         _refuse_broken_text(sys.argv[1:] if arguments is None else arguments)
-        app(args=arguments)
+        code = app(args=arguments, prog_name="sayso", standalone_mode=False)
     except SaysoError as error:
         say(("error: ", "bold red"), "\n".join(printable(line) for line in str(error).splitlines()))
         sys.exit(error.exit_code)
+    except UsageError as error:
+        _say_usage(error)
+        sys.exit(ConfigurationError.exit_code)
+    except (typer.Abort, KeyboardInterrupt):
+        sys.exit(INTERRUPTED)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _say_usage(error: Any) -> None:
+    """One line like every other error; the help where somebody gave no command at all."""
+    message = str(error.format_message()).strip()
+    if not message:
+        return  # no command at all: Typer has printed the help
+    command = error.ctx.command_path if error.ctx is not None else "sayso"
+    say(("error: ", "bold red"), f"{printable(' '.join(message.split()))} See: {command} --help")
 
 
 def _refuse_broken_text(arguments: list[str]) -> None:

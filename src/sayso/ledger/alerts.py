@@ -28,6 +28,9 @@ ALERTS: Mapping[str, str] = MappingProxyType(
         "dead-letters-many": "more events went dead within the last hour than `SAYSO_ALARMS__DEAD_LETTERS_AN_HOUR`",
         "dispatcher-behind": "an event or case waits to be dispatched for longer than `SAYSO_ALARMS__UNDISPATCHED`",
         "outbox-behind": "an event waits to be published for longer than `SAYSO_ALARMS__OUTBOX`",
+        "intake-stopped": "messages could not be committed and stayed with the broker; told when it is over",
+        "ledger-disk-low": "less space is free where the ledger is than `SAYSO_ALARMS__DISK_FREE_MIB`",
+        "stream-trimmed": "entries that nobody had acknowledged were taken off a Redis stream: events may be lost",
         "cases-overdue": "an open case is past its deadline by more than `SAYSO_ALARMS__CASE_OVERDUE`",
     }
 )

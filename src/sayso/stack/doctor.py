@@ -178,8 +178,8 @@ def _confluent_kafka() -> Finding:
 def _ports() -> Iterator[Finding]:
     for service, port in USUAL_PORTS.items():
         free = is_free(port)
-        advice = None if free else "taken (by a running stack?); `sayso up` takes another one"
-        yield Finding(f"port of {service}", free, False, where=f"127.0.0.1:{port}", advice=advice)
+        note = None if free else "in use: by a stack that runs, or `sayso up` takes another one and says so"
+        yield Finding(f"port of {service}", True, False, where=f"127.0.0.1:{port}", advice=note)
 
 
 def _program(part: str, binary: Path | None, pattern: str, *, needed: bool, advice: str) -> Finding:

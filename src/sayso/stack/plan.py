@@ -247,6 +247,7 @@ class StackPlan:
             "SAYSO_PARTNERS_URL": self.partners_url,
             "SAYSO_STATE_DIR": str(self._options.state_dir),
             "SAYSO_CONFIG_DIR": str(self._options.config_dir),
+            **{name: value for name, value in replica.components.items() if name == "SAYSO_REDIS_HOST"},
             **{f"SAYSO_METRICS__{role.upper()}_PORT": str(port) for role, port in replica.metrics.items()},
             **self._options.environment,
         }

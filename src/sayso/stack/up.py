@@ -102,6 +102,7 @@ class _Run:
         self._supervisor = Supervisor(plan.specs, options.logs, self._changed)
         self._state.processes = self._supervisor.states
         self._signals = 0
+        self._unsaved = False
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
@@ -137,7 +138,10 @@ class _Run:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(HOUSEKEEPING_SECONDS):
                     await self._stopping.wait()
-            logs.cut_long(self._options.logs)
+            with contextlib.suppress(OSError):
+                logs.cut_long(self._options.logs)
+            if self._unsaved:
+                self._publish()
 
     def _asked_to_stop(self) -> None:
         self._signals += 1
@@ -157,5 +161,9 @@ class _Run:
         self._publish()
 
     def _publish(self) -> None:
-        self._state.save()
+        self._unsaved = False
+        try:
+            self._state.save()
+        except OSError:  # a full disk must not end what runs on it; housekeeping tries again
+            self._unsaved = True
         self._show(self._state)
