@@ -157,8 +157,8 @@ def test_own_topics_and_types_are_welcome(load: Load, old: str, new: str) -> Non
         ("order\n", "Order One\n", "2: bindings.0.name: String should match pattern"),
         ("order\n", "5\n", "2: bindings.0.name: Input should be a valid string"),
         ("    key: event.data.order_id\n", "", '2: binding "order": `key` is missing (CEL, for example event.data.order_id)'),
-        ("event.data.order_id", "event.data.", "5: `event.data.`: 1:12: Syntax error"),
-        ("event.data.order_id", "evnt.data.order_id", "5: `evnt.data.order_id`: 1:10: undeclared reference"),
+        ("event.data.order_id", "event.data.", "5: `event.data.`: at character 12: `.` is not understood here"),
+        ("event.data.order_id", "evnt.data.order_id", '5: `evnt.data.order_id`: at character 10: there is no "evnt.data.order_id"'),
         ("event.data.order_id", "event.data.a == 'b'", "5: `event.data.a == 'b'` is not a key: it must be text or a whole number"),
         ("event.data.order_id", "'[event.data.a]'", "5: `[event.data.a]` is not a key: it must be text or a whole number"),
         ("event.data.order_id", "'1.5'", "5: `1.5` is not a key: it must be text or a whole number"),
@@ -194,7 +194,7 @@ def test_own_topics_and_types_are_welcome(load: Load, old: str, new: str) -> Non
         (START, "    record: true", '5: binding "order": `key` has no effect on `record`; remove it'),
         ("order\n", "order\n    when: event.data.cost + 1\n", "3: `event.data.cost + 1` is not a condition: it must be true or false"),
         ("order\n", "order\n    when: \"'yes'\"\n", "3: `'yes'` is not a condition: it must be true or false"),
-        ("order\n", "order\n    when: event.data.x ==\n", "3: `event.data.x ==`: 1:16: Syntax error"),
+        ("order\n", "order\n    when: event.data.x ==\n", "3: `event.data.x ==`: at character 16: it ends too early"),
         ("order\n", "order\n    topic: tasks\n", '4: "topic" stands at line 3 already'),
         (
             "    start",
@@ -202,7 +202,11 @@ def test_own_topics_and_types_are_welcome(load: Load, old: str, new: str) -> Non
             '6: purchase_order_workflow has no input "order"; did you mean "order_id"?',
         ),
         ("    start", "    input: {order_id: event.id}\n    start", "6: purchase_order_workflow also needs cost, product, quantity"),
-        ("    start", "    input:\n      order_id: event.id\n      cost: event.\n    start", "8: `event.`: 1:7: Syntax error"),
+        (
+            "    start",
+            "    input:\n      order_id: event.id\n      cost: event.\n    start",
+            "8: `event.`: at character 7: `.` is not understood here",
+        ),
     ],
 )
 def test_a_mistake_is_named_with_its_line(load: Load, old: str, new: str, expected: str) -> None:

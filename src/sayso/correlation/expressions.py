@@ -94,19 +94,57 @@ def _in_cel_types(value: Any) -> Any:
     return value
 
 
-NO_SUCH_FIELD = re.compile(r'Key not found in map : (".*")$')
-NOT_AN_OBJECT = "Applying SELECT to non-message type"
+COMPLAINT_CHARACTERS_MAX = 300
+PREFIXES = ("INVALID_ARGUMENT: ", "NOT_FOUND: ", "UNKNOWN: ", "ERROR: ", "<input>:")
+WORDS = (
+    (r'Key not found in map : (".*")$', r"the event has no \1"),
+    (r".*Applying SELECT to non-message type.*", "a field is asked of something that is no object, or is missing"),
+    (r"undeclared reference to '(.+?)'.*", r'there is no "\1"; an expression knows `event` and the functions of CEL'),
+    (r"Syntax error: mismatched input '<EOF>'.*", "it ends too early"),
+    (r"Syntax error: missing '(.+?)' at '<EOF>'.*", r"a `\1` is missing at the end"),
+    (r"Syntax error: [a-z ]+:? '(.*?)'(?: expecting.*)?$", r"`\1` is not understood here"),
+)
+"""CEL's words for what people write, and ours."""
+
+NO_OVERLOAD = re.compile(
+    r"(?:found no matching overload for '|No matching overloads found : )([\w@+*/%<>=-]+)'?(?: applied to ')?\((.*)\)"
+)
+OPERATORS = {
+    "_+_": "+",
+    "_-_": "-",
+    "_*_": "*",
+    "_/_": "/",
+    "_%_": "%",
+    "_<_": "<",
+    "_<=_": "<=",
+    "_>_": ">",
+    "_>=_": ">=",
+    "@in": "in",
+}
+TYPES = {
+    "string": "text",
+    "int": "a whole number",
+    "int64": "a whole number",
+    "uint": "a whole number",
+    "double": "a number with a point",
+    "bool": "true or false",
+    "dyn": "any value",
+    "map": "an object",
+    "list": "a list",
+}
 
 
 def _complaint(error: object) -> str:
-    """CEL's own words, without its code names and drawing of the position; the two that senders cause, in ours."""
+    """What is wrong, in words for who writes bindings, and at which character."""
     line = str(error).strip().splitlines()[0][:COMPLAINT_CHARACTERS_MAX]
-    for prefix in ("INVALID_ARGUMENT: ", "NOT_FOUND: ", "UNKNOWN: ", "ERROR: ", "<input>:"):
+    for prefix in PREFIXES:
         line = line.removeprefix(prefix)
-    absent = NO_SUCH_FIELD.search(line)
-    if absent:
-        return f"the event has no {absent[1]}"
-    return "a field is asked of something that is no object, or is missing" if NOT_AN_OBJECT in line else line
-
-
-COMPLAINT_CHARACTERS_MAX = 300
+    place = re.match(r"(\d+):(\d+): ", line)
+    line = line[place.end() :] if place else line
+    overload = NO_OVERLOAD.search(line)
+    if overload:
+        kinds = " and ".join(TYPES.get(kind.strip(), kind.strip()) for kind in overload[2].split(","))
+        line = f"`{OPERATORS.get(overload[1], overload[1])}` does not go with {kinds}; convert with string(…), int(…) or double(…)"
+    for pattern, ours in WORDS:
+        line = re.sub(pattern, ours, line)
+    return f"at character {place[2]}: {line}" if place else line
