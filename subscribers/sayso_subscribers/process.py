@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Iterable
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
@@ -15,6 +16,7 @@ from sayso.engine import DaprEngine
 from sayso.errors import TransientError
 from sayso.lanes import Lane
 from sayso.ledger import Ledger, open_ledger, read_ledger_id
+from sayso.ledger.loaded import note_bindings
 from sayso.metrics import serve_metrics
 from sayso.publisher import DaprPublisher
 from sayso.settings import Settings
@@ -39,6 +41,7 @@ def run(settings: Settings) -> None:
     engine = DaprEngine(settings.dispatcher.engine_timeout)
     publisher = DaprPublisher(settings.pubsub)
     ledger_id = read_ledger_id(ledger)
+    ledger.transact(partial(note_bindings, digest=bindings.digest))
     dispatcher = Dispatcher(ledger, engine, publisher, bindings, settings, ledger_id)
     sealing = sealing_lane(ledger, settings, ledger_id)
     streams = _watch_of_streams(bindings.subscriptions, ledger, dispatcher)

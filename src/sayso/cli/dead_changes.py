@@ -15,6 +15,7 @@ from rich.text import Text
 from sayso.cli.dead_choice import Choice
 from sayso.cli.dead_verdicts import judged
 from sayso.cli.output import argument, out, print_json, printable, say, styled
+from sayso.cli.publishing import warn_of_old_bindings
 from sayso.correlation.bindings import Bindings
 from sayso.errors import ConfigurationError, RefusedError
 from sayso.ledger import Ledger
@@ -86,6 +87,8 @@ class _Words:
 
 def _change_all(stack: StackAddress, choice: Choice, change: Change, words: _Words, *, as_json: bool) -> int:
     ledger = stack.ledger()
+    if isinstance(change, _Replay):
+        warn_of_old_bindings(stack, ledger, change.bindings)
     counts: Counter[bool] = Counter()
     answers = []
     try:

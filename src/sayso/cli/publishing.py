@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from sayso.cli.event_files import completed, read_input, split_events
 from sayso.cli.output import argument, out, print_json, printable, say
@@ -17,8 +18,12 @@ from sayso.correlation.bindings import Bindings
 from sayso.correlation.correlate import correlate
 from sayso.correlation.verdict import Rejected, Resume, Start, Unmatched, Verdict
 from sayso.errors import ConfigurationError, MalformedError, TransientError
+from sayso.ledger import Ledger
+from sayso.ledger.loaded import loaded_bindings
+from sayso.ledger.queries.outlook import SIGHTING, Outlook, outlook
+from sayso.ledger.states import FAILED
 from sayso.publisher import Message, Publisher
-from sayso.stack_address import find_stack
+from sayso.stack_address import StackAddress, find_stack
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,9 @@ class Outgoing:
 def publish_file(file: str, topic: str | None, given: Mapping[str, str], *, fill: bool, as_json: bool) -> None:
     """Publish the file's events and say how to follow them."""
     stack = find_stack()
-    events = prepared(file, topic, given, stack.bindings(), fill=fill)
+    bindings = stack.bindings()
+    events = prepared(file, topic, given, bindings, fill=fill)
+    foretold = _foretold(stack, bindings, events)
     publisher = stack.publisher()
     try:
         publish_events(publisher, events)
@@ -53,9 +60,9 @@ def publish_file(file: str, topic: str | None, given: Mapping[str, str], *, fill
             ]
         )
         return
-    for each in events:
+    for each, likely in zip(events, foretold, strict=True):
         out().print(f"published {printable(each.event.id)} on {printable(each.topic)}", markup=False)
-        _warn(each)
+        _warn(each, likely)
     followed = events[0].event
     say(f"what became of it: sayso event {argument(followed.id, '#NUMBER')}")
 
@@ -107,8 +114,40 @@ def publish_events(publisher: Publisher, events: Sequence[Outgoing]) -> None:
             raise TransientError(f"{len(failed)} of {len(batch)} events were not published on {topic} ({ids}): {why}")
 
 
-def _warn(each: Outgoing) -> None:
+def _foretold(stack: StackAddress, bindings: Bindings, events: Sequence[Outgoing]) -> list[Outlook | None]:
+    """What the ledger would make of each if it came now; nothing where there is no ledger to ask."""
+    try:
+        ledger = stack.ledger()
+    except ConfigurationError:
+        return [None] * len(events)
+    try:
+        warn_of_old_bindings(stack, ledger, bindings)
+        return [
+            ledger.read(partial(outlook, topic=each.topic, original=each.body, verdict=each.verdict, settings=stack.settings))
+            for each in events
+        ]
+    finally:
+        ledger.close()
+
+
+def warn_of_old_bindings(stack: StackAddress, ledger: Ledger, bindings: Bindings) -> None:
+    """A stack that runs with other bindings than the file's treats events otherwise than foretold."""
+    loaded = ledger.read(loaded_bindings)
+    if stack.sidecar is not None and loaded not in (None, bindings.digest):
+        say(
+            ("note: the running stack has loaded other bindings than the file's: ", "yellow"),
+            "restart it: sayso down && sayso up --detach",
+        )
+
+
+def _warn(each: Outgoing, foretold: Outlook | None) -> None:
     """What is published without hope is worth a word; it is still what was asked for."""
+    if foretold is not None and foretold.state == SIGHTING:
+        say(("note: it is a repetition: ", "yellow"), printable(foretold.reason))
+        return
+    if foretold is not None and foretold.state in FAILED:
+        say((f"note: it will be {foretold.state}: ", "yellow"), printable(foretold.reason))
+        return
     if isinstance(each.verdict, Rejected | Unmatched):
         word = "rejected" if isinstance(each.verdict, Rejected) else "unmatched"
         say((f"note: it will be {word}: ", "yellow"), printable(each.verdict.reason))

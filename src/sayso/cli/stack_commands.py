@@ -7,7 +7,9 @@ ready; 2 a setting or tool is wrong, or the stack runs already.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
+import os
 from collections.abc import Callable
 from importlib import import_module
 from itertools import cycle
@@ -147,6 +149,8 @@ def _announcing(view: StackView, console: Console) -> Callable[[StackState], Non
 
 
 def _say_ready(console: Console, state: StackState) -> None:
+    for usual, used in state.moved_ports.items():
+        console.print(f"port {usual} is taken; {used} is used instead")
     console.print(f"ready: {state.broker} at {state.broker_address}, Dapr at http://127.0.0.1:{state.dapr_http_port}")
 
 
@@ -194,6 +198,9 @@ def _show_health(console: Console, state: StackState | None, health: dict[str, A
     lines["alarms"] = ", ".join(f"{kind} since {since}" for kind, since in health["alarms"].items()) or "none"
     lines["alerts"] = ", ".join(f"{count} {kind}" for kind, count in health["alerts_last_day"].items()) or "none"
     lines["alerts"] += " within the last day"
+    file = state.project / os.environ.get("SAYSO_CONFIG_DIR", "config") / "bindings.yaml"
+    if health["bindings_digest"] and file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() != health["bindings_digest"]:
+        lines["bindings"] = "the file is not the one that runs; restart: sayso down && sayso up --detach"
     lines |= {"metrics": " ".join(state.metrics.values())} if state.metrics else {}
     for name, text in lines.items():
         style = "red" if name == "alarms" and health["alarms"] else ""

@@ -6,6 +6,7 @@ rules that could both take it without a `when` to tell them apart stop the start
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -97,9 +98,10 @@ class Binding:
 
 @dataclass(frozen=True)
 class Bindings:
-    """All rules, by topic and type."""
+    """All rules, by topic and type. `digest` is that of the file's bytes."""
 
     rules: tuple[Binding, ...]
+    digest: str = ""
 
     @property
     def topics(self) -> tuple[str, ...]:
@@ -143,6 +145,11 @@ class Bindings:
         return {rule.type for rule in self.rules if rule.topic == topic}
 
 
+def digest_of(path: Path) -> str:
+    """SHA-256 of the file: tells whether it is still the one that was loaded."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def load_bindings(path: Path) -> Bindings:
     """Read, check and compile the file, or raise `ConfigurationError` with file, line and the nearest valid word."""
     written, file = load_config(path, BindingsFile)
@@ -153,7 +160,7 @@ def load_bindings(path: Path) -> Bindings:
     _refuse_overlaps(rules, file)
     _refuse_names_that_differ_by_case(rules, file)
     _refuse_answers_to_ourselves(rules, file)
-    return Bindings(tuple(rules))
+    return Bindings(tuple(rules), digest_of(path))
 
 
 def _compile(rule: BindingRule, file: ConfigFile, at: Location) -> Binding:

@@ -14,11 +14,12 @@ from typing import Any
 
 from sqlalchemy import Row, bindparam, select
 
-from sayso.correlation.verdict import Verdict
+from sayso.correlation.verdict import Resume, Verdict
 from sayso.ledger import audit
 from sayso.ledger.cases import lock_case_key
 from sayso.ledger.database import Transaction
 from sayso.ledger.event_rows import answered, drive_again, move
+from sayso.ledger.late import TOO_LATE
 from sayso.ledger.queries.outlook import SIGHTING, Outlook, outlook_of_row
 from sayso.ledger.schema import cases, events
 from sayso.ledger.statements import locked
@@ -141,7 +142,8 @@ def _foretold(judged: Judged, row: Row[Any] | None, outlook: Outlook) -> Answer:
     assert row is not None  # or it would stay
     if outlook.state == SIGHTING:
         return Answer(judged.seq, done=False, state=row.state, reason=f"it is {outlook.reason}", case=outlook.case)
-    if outlook.state == row.state:
+    owed = outlook.state in TOO_LATE and isinstance(judged.verdict, Resume) and judged.verdict.treatment.on_late is not None
+    if outlook.state == row.state and not owed:
         reason = f"it would be {row.state} again: {outlook.reason}"
         return Answer(judged.seq, done=False, state=row.state, reason=reason, case=outlook.case)
     return Answer(judged.seq, done=True, state=outlook.state, reason=outlook.reason, case=outlook.case)

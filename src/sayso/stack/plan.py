@@ -171,6 +171,7 @@ class StackPlan:
             dapr_grpc_port=self._at[0].grpc,
             sidecar_http_ports=[at.http for at in self._at],
             toxiproxy_port=self._proxies.port,
+            moved_ports=self._ports.moved,
             metrics={
                 each.named(role): f"http://{HOST}:{port}/metrics" for each in self._replicas for role, port in each.metrics.items()
             },

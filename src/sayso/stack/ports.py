@@ -29,6 +29,8 @@ class Ports:
     def __init__(self, seed: str, *, use_defaults: bool = True) -> None:
         self._use_defaults = use_defaults
         self._taken: set[int] = set()
+        self.moved: dict[int, int] = {}
+        """Usual port → the one that was given out in its place."""
         start = zlib.crc32(seed.encode()) % len(FREE_PORTS)
         self._search: Iterator[int] = iter([*FREE_PORTS[start:], *FREE_PORTS[:start]])
 
@@ -38,6 +40,8 @@ class Ports:
             return default
         for port in self._search:
             if self._claim(port):
+                if default is not None and self._use_defaults:
+                    self.moved[default] = port
                 return port
         raise PortsExhaustedError(f"no free port between {FREE_PORTS.start} and {FREE_PORTS.stop - 1} on {HOST}")
 

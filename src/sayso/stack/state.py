@@ -81,6 +81,8 @@ class StackState(BaseModel):
     """Of every sidecar, the first replica's first."""
     toxiproxy_port: int = 0
     """Of the proxies' API; 0 in a stack without proxies."""
+    moved_ports: dict[int, int] = {}
+    """Usual port → the one that is used because somebody else has it."""
     metrics: dict[str, str] = {}
     """Process → URL of its metrics."""
     processes: list[ProcessState] = []

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,9 @@ from sayso.cli.publishing import prepared, topic_of
 from sayso.contracts.catalog import WORKFLOWS
 from sayso.correlation.verdict import Resume
 from sayso.errors import ConfigurationError, MalformedError
+from sayso.ledger.loaded import note_bindings
+from sayso.publisher import Message
+from sayso.stack_address import StackAddress
 
 DECISION = "sayso.approval.decided.v1"
 
@@ -139,3 +144,38 @@ def test_nobody_decides_as_nobody(world: World, sayso: Sayso) -> None:
     assert sayso("decide", "PO-1", "approve", "--as", " ").code == 2
     assert sayso("decide", "PO-1", "perhaps", "--as", "bob").code == 2
     assert sayso("decide", "PO-1", "approve").code == 2
+
+
+class Taken:
+    """A broker that takes everything."""
+
+    def publish(self, topic: str, messages: Sequence[Message]) -> dict[int, str]:
+        return {}
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def test_what_is_published_again_or_in_vain_is_said(world: World, sayso: Sayso, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(StackAddress, "publisher", lambda _: Taken())
+    first = cloudevent(PURCHASE, purchase("PO-1"), "first", time="2026-01-01T00:00:00Z")
+    assert "note:" not in sayso("publish", "-", stdin=first).err
+    world.receive("purchases", first)
+    world.route()
+    again = sayso("publish", "-", stdin=first)
+    assert (again.code, "note: it is a repetition: the same as event 1, which is started" in again.err) == (0, True)
+    second = cloudevent(PURCHASE, purchase("PO-1"), "second", time="2026-01-01T00:00:00Z")
+    assert "note: it will be refused: the case for key 'PO-1' is open" in sayso("publish", "-", stdin=second).err
+
+
+def test_a_stack_that_runs_with_other_bindings_is_told(world: World, sayso: Sayso, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(StackAddress, "publisher", lambda _: Taken())
+    monkeypatch.setenv("DAPR_GRPC_PORT", "1")
+    event = cloudevent(PURCHASE, purchase(), time="2026-01-01T00:00:00Z")
+    for digest, told in ((BINDINGS.digest, False), ("an older one", True)):
+        world.ledger.transact(partial(note_bindings, digest=digest))
+        said = sayso("publish", "-", stdin=event).err
+        assert ("the running stack has loaded other bindings" in said) is told
+    world.receive("purchases", b"not json")
+    world.route()
+    assert "the running stack has loaded other bindings" in sayso("dead", "replay", "--all", "--dry-run").err

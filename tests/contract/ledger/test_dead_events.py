@@ -15,9 +15,10 @@ from ledger_world import BINDINGS, DECISION, PAYMENT, PURCHASE, World, cloudeven
 from sayso.contracts.workflow_io import Refusal
 from sayso.correlation.bindings import Action, Bindings
 from sayso.correlation.correlate import correlate
+from sayso.correlation.treatment import Treatment
 from sayso.errors import ConfigurationError
-from sayso.ledger import Ledger
-from sayso.ledger.dead import Answer, Judged, give_up, look_at_giving_up, look_at_replay, replay
+from sayso.ledger import Ledger, dead
+from sayso.ledger.dead import Answer, Judged, give_up, look_at_giving_up, look_at_replay
 from sayso.ledger.queries.dead import DeadFilter, count_dead, dead_numbers, list_dead
 from sayso.ledger.schema import audit, events
 
@@ -36,7 +37,7 @@ def drive_again(world: World, seq: int = 1, actor: str = "alice") -> Answer:
     before = world.events
     foretold = world.ledger.read(partial(look_at_replay, judged=seen, settings=world.rules.settings))
     assert world.events == before
-    answer = world.ledger.transact(partial(replay, judged=seen, settings=world.rules.settings, actor=actor))
+    answer = world.ledger.transact(partial(dead.replay, judged=seen, settings=world.rules.settings, actor=actor))
     assert answer == foretold
     states = world.route()
     assert (states == [answer.state]) is answer.done, (states, answer)
@@ -156,7 +157,7 @@ def test_what_repeats_another_event_stays(ledger: Ledger) -> None:
     assert world.states == ["rejected", "started"]
     seen = judged(world, 2)
     as_the_first = Judged(1, world.events[0].digest, seen.verdict)
-    answer = world.ledger.transact(partial(replay, judged=as_the_first, settings=world.rules.settings, actor="alice"))
+    answer = world.ledger.transact(partial(dead.replay, judged=as_the_first, settings=world.rules.settings, actor="alice"))
     assert (answer.done, answer.reason.startswith("it is the same as event 2, which is started")) == (False, True)
 
 
@@ -190,7 +191,7 @@ def test_a_replay_is_done_once_however_often_it_is_asked_for(ledger: Ledger) -> 
     world.pay()
     world.bindings = BINDINGS
     seen = judged(world, 2)
-    ask = partial(replay, judged=seen, settings=world.rules.settings, actor="alice")
+    ask = partial(dead.replay, judged=seen, settings=world.rules.settings, actor="alice")
     first, second = world.ledger.transact(ask), world.ledger.transact(ask)
     assert (first.done, second.done) == (True, False)
     assert second.reason.startswith("it is received: replayed by alice; was unmatched: ")
@@ -205,7 +206,7 @@ def test_bytes_that_a_resend_has_replaced_are_not_judged_by_the_old_ones(ledger:
     world.pay()
     old = judged(world, 2)
     world.change(events, digest="0" * 64, topic=events.c.topic + events.c.digest)
-    answer = world.ledger.transact(partial(replay, judged=old, settings=world.rules.settings, actor="alice"))
+    answer = world.ledger.transact(partial(dead.replay, judged=old, settings=world.rules.settings, actor="alice"))
     assert (answer.done, "in other bytes" in answer.reason) == (False, True)
 
 
@@ -229,7 +230,7 @@ def test_what_was_just_replayed_is_not_given_up(ledger: Ledger) -> None:
     world = World(ledger, NOBODY)
     world.buy()
     world.bindings = BINDINGS
-    world.ledger.transact(partial(replay, judged=judged(world), settings=world.rules.settings, actor="alice"))
+    world.ledger.transact(partial(dead.replay, judged=judged(world), settings=world.rules.settings, actor="alice"))
     assert rest(world, actor="bob").reason.startswith("it is received: replayed by alice")
     assert world.route() == ["started"]
 
@@ -243,7 +244,7 @@ def test_two_operators_at_once_do_one_thing(ledger: Ledger, ledger_url: str) -> 
     try:
         with ThreadPoolExecutor(2) as operators:
             for seq in range(1, 21):
-                again = partial(replay, judged=judged(world, seq), settings=world.rules.settings, actor="alice")
+                again = partial(dead.replay, judged=judged(world, seq), settings=world.rules.settings, actor="alice")
                 first = operators.submit(ledger.transact, again)
                 second = operators.submit(other.transact, partial(give_up, seq=seq, actor="bob", comment="no"))
                 assert [first.result(30).done, second.result(30).done].count(True) == 1
@@ -294,3 +295,19 @@ def test_dead_events_are_found_by_what_they_share(mixed: World, wanted: DeadFilt
 def test_a_state_of_events_that_did_not_fail_is_refused(mixed: World) -> None:
     with pytest.raises(ConfigurationError, match='no state "consumed" of events that failed'):
         mixed.ledger.read(partial(list_dead, wanted=DeadFilter(states=["consumed"]), limit=1))
+
+
+def test_a_late_payment_is_replayed_when_its_binding_has_learned_what_to_do_with_it(ledger: Ledger) -> None:
+    """It would be late again, but now it asks for its refund: once, and then it stays."""
+    untold = [replace(rule, treatment=Treatment()) if rule.topic == "payments" else rule for rule in BINDINGS.rules]
+    world = World(ledger, Bindings(tuple(untold)))
+    world.buy()
+    world.close()
+    assert world.pay() == "late"
+    assert drive_again(world, 2).done is False
+    world.bindings = BINDINGS
+    answer = drive_again(world, 2)
+    assert (answer.done, answer.state, "answered with" in answer.reason) == (True, "late", True)
+    assert [topic for topic, _ in world.published].count("payment-commands") == 1
+    assert "was answered by late:" in drive_again(world, 2).reason
+    assert [topic for topic, _ in world.published].count("payment-commands") == 1

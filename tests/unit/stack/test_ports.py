@@ -18,9 +18,11 @@ def test_a_default_port_that_is_free_is_given_out() -> None:
 def test_a_default_port_that_is_taken_is_replaced_by_a_free_one() -> None:
     with listener() as server:
         port = server.getsockname()[1]
-        other = Ports("a").take(port)
+        ports = Ports("a")
+        other = ports.take(port)
     assert other != port
     assert other in FREE_PORTS
+    assert ports.moved == {port: other}, "so that a person can be told"
 
 
 def test_a_port_that_is_taken_on_every_interface_is_not_free() -> None:

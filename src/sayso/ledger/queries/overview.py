@@ -11,6 +11,7 @@ from sqlalchemy import Column, func, select
 
 from sayso.errors import SaysoError
 from sayso.ledger.database import Transaction
+from sayso.ledger.loaded import loaded_bindings
 from sayso.ledger.outbox import moment
 from sayso.ledger.queries.health import alerts_since, health
 from sayso.ledger.queries.reading import open_for_reading
@@ -41,6 +42,7 @@ def ledger_health(url: str, overdue_after: timedelta = timedelta(0)) -> dict[str
         try:
             seen = ledger.read(partial(health, overdue_after=overdue_after))
             alerts = ledger.read(partial(alerts_since, span=ALERTS_SPAN))
+            bindings = ledger.read(loaded_bindings)
         finally:
             ledger.close()
     except SaysoError:
@@ -58,6 +60,7 @@ def ledger_health(url: str, overdue_after: timedelta = timedelta(0)) -> dict[str
         "failed_last_hour": seen.failed_last_hour,
         "alarms": {kind: since.isoformat(timespec="seconds") for kind, since in seen.alarms.items()},
         "alerts_last_day": alerts,
+        "bindings_digest": bindings,
     }
 
 
