@@ -47,17 +47,23 @@ class Disk:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._pages = 0
-        event.listen(ledger.engine, "checkout", self._limit)
+        self._pages = 2**30
+        event.listen(ledger.engine, "checkout", lambda connection, *_: connection.execute(self._pragma))
 
-    def _limit(self, connection: Any, *_: object) -> None:
-        connection.execute(f"PRAGMA max_page_count = {self._pages or 2**30}")
+    @property
+    def _pragma(self) -> str:
+        return f"PRAGMA max_page_count = {self._pages}"
+
+    def _limit(self, pages: int) -> None:
+        """On every connection that is taken from now on, and on the one that the writer keeps."""
+        self._pages = pages
+        self._ledger.transact(lambda tx: tx.connection.exec_driver_sql(self._pragma))
 
     def fill(self) -> None:
-        self._pages = int(self._ledger.read(lambda tx: tx.connection.execute(text("PRAGMA page_count")).scalar_one())) + 4
+        self._limit(int(self._ledger.read(lambda tx: tx.connection.execute(text("PRAGMA page_count")).scalar_one())) + 4)
 
     def free(self) -> None:
-        self._pages = 0
+        self._limit(2**30)
 
 
 @pytest.fixture
