@@ -5,7 +5,7 @@ BIN := .venv/bin
 SAYSO := $(BIN)/sayso
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help run demo stop test check format docs bench faults setup runtime lock clean
+.PHONY: help run demo stop test check format docs bench faults proof setup runtime lock clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ format: setup ## Format the code
 
 docs: setup ## Generate schemas, AsyncAPI and tables of settings and events
 	@$(BIN)/python -m sayso.schemas docs
+
+proof: setup ## Simulate 11 million events, resumable, and write docs/proof/simulation.md (PROOF="--deliveries 100000")
+	@$(BIN)/python -m sayso.simulator.proof $(PROOF)
 
 bench: runtime ## Compare with a by-hand Dapr app on the same stack (BENCH="--n 500")
 	@$(BIN)/python -m benchmarks.run $(BENCH)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 import time
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from functools import partial
 
 import structlog
@@ -26,12 +27,20 @@ log = structlog.get_logger()
 class Driver:
     """Drives due cases with up to `engine_calls` calls at the same time."""
 
-    def __init__(self, ledger: Ledger, engine: Engine, settings: Settings) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        engine: Engine,
+        settings: Settings,
+        pool: Executor | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._ledger = ledger
         self._engine = engine
         self._settings = settings.dispatcher
+        self._monotonic = monotonic
         self._first_check_ms = int(settings.reconciler.check_interval.total_seconds() * 1000)
-        self._pool = ThreadPoolExecutor(settings.dispatcher.engine_calls, thread_name_prefix="drive")
+        self._pool = pool or ThreadPoolExecutor(settings.dispatcher.engine_calls, thread_name_prefix="drive")
         self._running: set[Future[bool]] = set()
         self._again = threading.Event()
 
@@ -71,13 +80,13 @@ class Driver:
     def _call_engine(self, job: Job) -> tuple[bool, list[int], str | None, bool]:
         """Whether it was started, what was raised, the error, and whether the error is that the engine does not know the instance."""
         started, raised = False, []
-        until = time.monotonic() + self._settings.lease.total_seconds() / 2
+        until = self._monotonic() + self._settings.lease.total_seconds() / 2
         try:
             if job.start:
                 self._start(job)
                 started = True
             for event in job.events:
-                if time.monotonic() > until:
+                if self._monotonic() > until:
                     break  # the lease must outlive the calls; what is left is due again at once
                 self._engine.raise_event(job.instance_id, event.name, event.model_dump(mode="json"))
                 raised.append(event.seq or 0)

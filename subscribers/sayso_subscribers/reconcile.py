@@ -7,6 +7,7 @@ to it, and one transaction with what was found (`sayso.ledger.reconciling`). An 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 
@@ -28,19 +29,28 @@ RETRY_MS = 15_000
 class Reconciler:
     """Compares one batch at each call of `work`."""
 
-    def __init__(self, ledger: Ledger, engine: Engine, settings: Settings) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        engine: Engine,
+        settings: Settings,
+        monotonic: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] | None = None,
+    ) -> None:
         self._ledger = ledger
+        self._monotonic = monotonic
+        self._now = now or partial(datetime.now, UTC)
         self._engine = engine
         self._settings = settings.reconciler
         self._all_checked_at: float | None = None
 
     def work(self) -> bool:
         """Compare; returns whether there may be more."""
-        until = time.monotonic() + LEASE_SECONDS / 2
+        until = self._monotonic() + LEASE_SECONDS / 2
         take = partial(lease_checks, settings=self._settings, lease_ms=int(LEASE_SECONDS * 1000), limit=BATCH)
         batch = self._ledger.transact(take)
         for check in batch:
-            if time.monotonic() > until:
+            if self._monotonic() > until:
                 return False  # a slow engine is not hurried; what is left comes back when its lease is over
             self._compare(check)
         return len(batch) == BATCH
@@ -74,14 +84,14 @@ class Reconciler:
 
     def _unanswered(self, check: Check, state: InstanceState) -> str | None:
         """The activity that an instance waits for in vain. One that did something lately is not asked for its history."""
-        before = datetime.now(UTC) - self._settings.stuck_after
+        before = self._now() - self._settings.stuck_after
         if state.status != "RUNNING" or state.updated_at.replace(tzinfo=UTC) > before:
             return None
         return unanswered(self._engine.history(check.instance_id), before)
 
     def _look_at_all(self) -> None:
         """A lost instance is seldom alone; looking at all is done at most as often as a case is looked at anyway."""
-        now = time.monotonic()
+        now = self._monotonic()
         pause = self._settings.check_interval.total_seconds()
         if self._all_checked_at is None or now - self._all_checked_at > pause:
             self._all_checked_at = now

@@ -18,6 +18,7 @@ from sayso.cli.output import printable, say
 from sayso.cli.publish_commands import explain, publish
 from sayso.cli.runtime_commands import doctor, runtime_app
 from sayso.cli.serve_commands import serve
+from sayso.cli.simulate_commands import simulate
 from sayso.cli.stack_commands import down, logs, status, up
 from sayso.cli.upkeep_commands import config_app, ledger_app
 from sayso.errors import ConfigurationError, SaysoError
@@ -45,6 +46,7 @@ app.add_typer(audit_app, name="audit", rich_help_panel=PROCESSES)
 app.add_typer(config_app, name="config", rich_help_panel=PROCESSES)
 app.command(rich_help_panel=PEOPLE)(notices)
 app.command(rich_help_panel=PROCESSES)(serve)
+app.command(rich_help_panel=PROCESSES)(simulate)
 
 
 @app.callback()

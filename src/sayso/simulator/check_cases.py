@@ -65,6 +65,7 @@ def check_cases(
     for sent in means.values():
         if sent.intent in (Intent.OPEN, Intent.OPEN_AUTOMATIC) and sent.accepted and not of_key[sent.workflow, sent.key]:
             yield Finding("lost case", f"{sent.workflow} {sent.key}", f"{sent.event_id} would have opened it")
+    yield from _check_expired(observed, rows, means)
     yield from _check_said_uses(observed, means)
 
 
@@ -154,8 +155,9 @@ def _check_deadlines(end: CaseEnd, sent_for_key: list[Sent], uses: list[Sent]) -
             if sent.intent == Intent.PAY and _surely_within(sent, end.opened_at, end.payment_due_at):
                 yield Finding("wrong outcome", about, f"not paid, and {sent.event_id} came in time")
     for sent in uses:
-        due_at = end.due_at if sent.intent in DECISIONS else end.payment_due_at
-        if due_at is not None and sent.sent_at is not None and sent.sent_at > due_at:
+        if sent.intent not in DECISIONS or end.due_at is None or sent.sent_at is None:
+            continue
+        if sent.sent_at > end.due_at:
             yield Finding("wrong outcome", about, f"{sent.event_id} ({sent.intent}) was sent after the deadline, and used")
 
 
@@ -163,6 +165,21 @@ def _surely_within(sent: Sent, opened_at: float | None, due_at: float | None) ->
     if opened_at is None or due_at is None or sent.sent_at is None or sent.accepted_at is None:
         return False
     return opened_at <= sent.sent_at and sent.accepted_at <= due_at
+
+
+def _check_expired(observed: Observed, rows: dict[Identity, FinalState], means: dict[Identity, Sent]) -> Iterator[Finding]:
+    """An early event waits: it may not expire when its case was opened soon afterwards."""
+    opened: dict[tuple[str, str], float] = {}
+    for end in observed.cases:
+        if end.opened_at is not None and end.generation == 1:
+            opened[end.workflow, end.key] = end.opened_at
+    for name, row in rows.items():
+        sent = means.get(name)
+        if row.state != "expired" or sent is None or sent.sent_at is None or sent.waits_seconds is None:
+            continue
+        opened_at = opened.get((sent.workflow, sent.key))
+        if opened_at is not None and opened_at < sent.sent_at + sent.waits_seconds:
+            yield Finding("wrong state", f"{name[0]} {name[1]}", "it expired, and its case was opened while it waited")
 
 
 def _check_said_uses(observed: Observed, means: dict[Identity, Sent]) -> Iterator[Finding]:

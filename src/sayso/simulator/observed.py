@@ -35,7 +35,7 @@ class Sent:
     """One message: these bytes on this topic, however often. Messages of one identity with the same `content` say the same.
 
     `accepted`: the broker took it, so it must not be lost; it was in the ledger at `accepted_at` at the latest. An `actor` who is
-    named by no other decision makes the checker sharper.
+    named by no other decision makes the checker sharper. It waits so long for its case; a case opened meanwhile gets it.
     """
 
     event_id: str
@@ -51,6 +51,7 @@ class Sent:
     accepted: bool = True
     sent_at: float | None = None
     accepted_at: float | None = None
+    waits_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,9 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class CaseEnd:
-    """How one case stands; `outcome` is None while it is open. `due_at` and `payment_due_at` are its deadlines, where known."""
+    """How one case stands; `outcome` is None while it is open. `due_at` is the deadline of its decision, where
+    known; until `payment_due_at` at least, it waits for its payment.
+    """
 
     case: str
     workflow: str

@@ -1,0 +1,186 @@
+"""One workflow instance in the simulated engine: the production generator on a light context.
+
+In: what the engine has recorded for it, entry by entry. Out: what it asks for: activities and timers. It stands in for the SDK's
+executor without its encoding; a worker that was killed replays the history on a new one, which must ask for the same again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from dapr.ext.workflow._durabletask.task import CompletableTask, ExternalEventWithTimeoutTask
+
+Workflow = Callable[[Any, Any], Generator[Any, Any, Any]]
+Entry = tuple[datetime, str, Any]
+"""When, what (`raised`, `fired`, `answered`), and its content."""
+
+
+class NotDeterministicError(AssertionError):
+    """A replay asked for something else than before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the workflow asks of the engine: an activity's name and input, or a timer's moment."""
+
+    number: int
+    activity: str | None
+    content: Any
+
+
+class LightContext:
+    """What workflows use of `DaprWorkflowContext`."""
+
+    def __init__(self, instance_id: str) -> None:
+        self.instance_id = instance_id
+        self.current_utc_datetime: datetime
+        self.custom_status: str | None = None
+        self.asked: list[Asked] = []
+        self.tasks: dict[int, CompletableTask[Any]] = {}
+        self._waiting: dict[str, list[CompletableTask[Any]]] = {}
+        self._early: dict[str, list[Any]] = {}
+        self._numbers = 0
+
+    def call_activity(self, name: str, *, input: Any = None, retry_policy: Any = None) -> CompletableTask[Any]:  # noqa: A002
+        """Retries are the engine's."""
+        del retry_policy
+        return self._ask(name, input)
+
+    def create_timer(self, fire_at: datetime | timedelta) -> CompletableTask[Any]:
+        """See the SDK."""
+        moment = self.current_utc_datetime + fire_at if isinstance(fire_at, timedelta) else fire_at
+        return self._ask(None, moment)
+
+    def wait_for_external_event(self, name: str, *, timeout: timedelta) -> Any:
+        """Names ignore case; early events are buffered in order; a wait without time takes what is there, or has failed."""
+        event: CompletableTask[Any] = CompletableTask()
+        early = self._early.get(name.lower())
+        if early:
+            event.complete(early.pop(0))
+            return event
+        if not timeout:
+            event.cancel(TimeoutError(name))
+            return event
+        waiting = self._waiting.setdefault(name.lower(), [])
+        waiting.append(event)
+        timer: Any = self.create_timer(timeout)
+        return ExternalEventWithTimeoutTask(event, timer, name, timeout, lambda: waiting.remove(event))
+
+    def set_custom_status(self, custom_status: str) -> None:
+        """See the SDK."""
+        self.custom_status = custom_status
+
+    def raise_event(self, name: str, payload: Any) -> None:
+        """An event has come."""
+        waiting = self._waiting.get(name.lower())
+        if waiting:
+            waiting.pop(0).complete(payload)
+        else:
+            self._early.setdefault(name.lower(), []).append(payload)
+
+    def _ask(self, activity: str | None, content: Any) -> CompletableTask[Any]:
+        self._numbers += 1
+        task: CompletableTask[Any] = CompletableTask()
+        self.tasks[self._numbers] = task
+        self.asked.append(Asked(self._numbers, activity, content))
+        return task
+
+
+class Instance:
+    """A running or ended instance, with its history."""
+
+    def __init__(self, workflow: Workflow, instance_id: str, case_input: Any, now: datetime) -> None:
+        self.instance_id = instance_id
+        self.created_at = now
+        self.updated_at = now
+        self.status = "RUNNING"
+        self.output: Any = None
+        self.failure: str | None = None
+        self.history: list[Entry] = []
+        self.asked: list[Asked] = []
+        self._workflow = workflow
+        self._input = case_input
+        self._context: LightContext | None = None
+        self._generator: Any = None
+        self._awaited: Any = None
+
+    @property
+    def custom_status(self) -> str | None:
+        """What the workflow says of itself."""
+        return self._context.custom_status if self._context else None
+
+    def begin(self) -> list[Asked]:
+        """The first turn."""
+        return self._advance(lambda: self._start(self.created_at), self.created_at)
+
+    def take(self, entry: Entry) -> list[Asked]:
+        """One turn: record the entry, tell the workflow, and say what it asks for."""
+        if self.status != "RUNNING":
+            return []
+        if self._generator is None:
+            self._replay()
+        self.history.append(entry)
+        self.updated_at = entry[0]
+        return self._advance(lambda: self._tell(entry), entry[0])
+
+    def forget(self) -> None:
+        """The worker that had it in memory is gone."""
+        self._generator = self._awaited = None
+
+    def _advance(self, turn: Callable[[], None], now: datetime) -> list[Asked]:
+        try:
+            turn()
+        except StopIteration as end:
+            self.status, self.output = "COMPLETED", end.value
+        except Exception as error:  # noqa: BLE001 - the engine fails the instance, whatever it was
+            self.status, self.failure = "FAILED", f"{type(error).__name__}: {error}"
+        self.updated_at = now
+        context = self._context
+        assert context is not None
+        new = context.asked[len(self.asked) :]
+        self.asked += new
+        if self.status != "RUNNING":
+            self._generator = self._awaited = None
+        return new
+
+    def _start(self, now: datetime) -> None:
+        self._context = LightContext(self.instance_id)
+        self._context.current_utc_datetime = now
+        self._generator = self._workflow(self._context, self._input)
+        self._awaited = next(self._generator)
+        self._resume()
+
+    def _tell(self, entry: Entry) -> None:
+        context = self._context
+        assert context is not None
+        context.current_utc_datetime, kind, content = entry
+        if kind == "raised":
+            context.raise_event(*content)
+        else:
+            number, answer = content
+            task = context.tasks.pop(number, None)
+            if task is not None:  # answered twice: the engine knows
+                task.complete(answer)
+        self._resume()
+
+    def _resume(self) -> None:
+        while self._awaited.is_complete:
+            if self._awaited.is_failed:
+                self._awaited = self._generator.throw(self._awaited.get_exception())
+            else:
+                self._awaited = self._generator.send(self._awaited.get_result())
+
+    def _replay(self) -> None:
+        """Run it again from the start; it must ask for the same."""
+        before, self.asked = self.asked, []
+        self._start(self.created_at)
+        for entry in self.history:
+            self._tell(entry)
+        context = self._context
+        assert context is not None
+        if context.asked != before:
+            raise NotDeterministicError(f"{self.instance_id} asked for something else in its replay")
+        self.asked = before
