@@ -17,6 +17,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from sayso.contracts.cases import Outcome
 from sayso.contracts.money import Amount
 
+ANSWERS_TO = "answers_to"
+"""Field of an activity's answer: the activity that gave it."""
+
 
 class Snapshot(BaseModel):
     """Frozen and exact: Sayso writes these itself, so an unknown field is a bug."""

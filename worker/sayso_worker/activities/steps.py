@@ -13,7 +13,7 @@ from typing import Any
 from dapr.ext.workflow import WorkflowActivityContext
 
 from sayso.contracts.claim import claims_in
-from sayso.contracts.workflow_io import DeadlineInput, StepInput
+from sayso.contracts.workflow_io import ANSWERS_TO, DeadlineInput, StepInput
 from sayso.errors import RefusedError
 from sayso.ledger import Ledger
 from sayso.ledger import steps as ledger_steps
@@ -27,8 +27,7 @@ Activity = Callable[[WorkflowActivityContext, dict[str, Any]], dict[str, Any]]
 def step_activity(name: str, effect: Effect | None, ledger: Ledger, partners: PartnerClient) -> Activity:
     """The activity `name`."""
 
-    def activity(_ctx: WorkflowActivityContext, raw: dict[str, Any]) -> dict[str, Any]:
-        step = StepInput.model_validate(raw)
+    def perform(step: StepInput) -> dict[str, Any]:
         result: dict[str, Any] = {}
         if effect is not None:
             earlier = ledger.read(partial(ledger_steps.earlier_result, step=step))
@@ -39,6 +38,9 @@ def step_activity(name: str, effect: Effect | None, ledger: Ledger, partners: Pa
             except RefusedError as error:
                 return {"refused": str(error)}
         return ledger.transact(partial(ledger_steps.complete_step, step=step, result=result))
+
+    def activity(_ctx: WorkflowActivityContext, raw: dict[str, Any]) -> dict[str, Any]:
+        return {**perform(StepInput.model_validate(raw)), ANSWERS_TO: name}
 
     activity.__name__ = name
     return activity
@@ -56,6 +58,7 @@ def confirm_deadline_activity(ledger: Ledger) -> Activity:
     """The activity `confirm_deadline`."""
 
     def confirm_deadline(_ctx: WorkflowActivityContext, raw: dict[str, Any]) -> dict[str, Any]:
-        return ledger.transact(partial(ledger_steps.confirm_deadline, asked=DeadlineInput.model_validate(raw)))
+        answer = ledger.transact(partial(ledger_steps.confirm_deadline, asked=DeadlineInput.model_validate(raw)))
+        return {**answer, ANSWERS_TO: "confirm_deadline"}
 
     return confirm_deadline

@@ -12,7 +12,8 @@ from typing import Any
 
 from dapr.ext.workflow import DaprWorkflowContext, RetryPolicy
 
-from sayso.contracts.workflow_io import CaseInput, Closing, RaisedEvent, Refusal, StepInput
+from sayso.contracts.workflow_io import ANSWERS_TO, CaseInput, Closing, RaisedEvent, Refusal, StepInput
+from sayso.errors import SaysoError
 
 Yields = Generator[Any, Any, Any]
 
@@ -22,6 +23,13 @@ STEP_RETRIES = RetryPolicy(
     max_retry_interval=timedelta(minutes=1),
     max_number_of_attempts=1_000,  # Dapr has no endless setting: this is most of a day
 )
+
+
+MISPLACED_MAX = 5
+
+
+class MisplacedAnswersError(SaysoError):
+    """The engine gives one activity the answers of others."""
 
 
 class Journal:
@@ -72,11 +80,23 @@ class Journal:
             refused=list(self._refused),
             **record,
         )
-        result = yield self.ctx.call_activity(name, input=step.model_dump(mode="json"), retry_policy=STEP_RETRIES)
+        result = yield from self.call(name, step.model_dump(mode="json"))
         if "refused" not in result:  # a refused effect has recorded nothing: the next step carries it all
             self._used.clear()
             self._refused.clear()
         return result
+
+    def call(self, activity: str, given: dict[str, Any]) -> Yields:
+        """Call an activity; gives its answer. One that answers another call is passed over, and the call is made again.
+
+        daprd may put one there: when a turn's state could not be stored, the turn is run again, may take another way, and finds the
+        answer to what it called the first time under the same number (ADR 0006).
+        """
+        for _ in range(MISPLACED_MAX):
+            answer = yield self.ctx.call_activity(activity, input=given, retry_policy=STEP_RETRIES)
+            if answer.get(ANSWERS_TO, activity) == activity:
+                return answer
+        raise MisplacedAnswersError(f"{activity} got the answers of other calls {MISPLACED_MAX} times")
 
     def _refuse_leftovers(self) -> None:
         """What came through the ledger becomes `unclaimed` there; what was raised past it is only known here."""

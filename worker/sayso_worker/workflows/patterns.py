@@ -19,7 +19,7 @@ from sayso.contracts.catalog import WITHDRAW_EVENT, WORKFLOWS
 from sayso.contracts.payload import explain
 from sayso.contracts.workflow_io import DeadlineInput, RaisedEvent
 from sayso.gate import Decision, Refused, Stage, admit, decide, same_person
-from sayso_worker.workflows.journal import STEP_RETRIES, Journal, Yields
+from sayso_worker.workflows.journal import Journal, Yields
 from sayso_worker.workflows.mailbox import Mailbox
 
 GRACE = timedelta(seconds=1)
@@ -111,7 +111,7 @@ def _await(
             yield from journal.record_refusals()
             event = yield from mailbox.next([*waits_for, *also_takes])
         asked = DeadlineInput(case=journal.case, deadline=stage.deadline, waited_for=list(waits_for), handled=journal.handled)
-        answer = yield journal.ctx.call_activity("confirm_deadline", input=asked.model_dump(mode="json"), retry_policy=STEP_RETRIES)
+        answer = yield from journal.call("confirm_deadline", asked.model_dump(mode="json"))
         if answer["pending"] == 0:
             return None
         mailbox.wait_until(journal.now + pause)
