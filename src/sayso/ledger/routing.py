@@ -48,6 +48,7 @@ def due_events(tx: Transaction, limit: int) -> list[DueEvent]:
 
 def route(tx: Transaction, seq: int, verdict: Verdict, rules: Rules, digest: str | None = None) -> EventState | None:  # noqa: PLR0911 - one a verdict
     """Give the event its place; None when another dispatcher already did, or when it was a repetition."""
+    generations = lock_case_key(tx, verdict.workflow, verdict.key) if isinstance(verdict, Start | Resume) else 0  # before its events
     row = tx.one(_lock_event(tx.dialect), {"seq": seq})
     if row is None or row.state != EventState.RECEIVED or (digest is not None and row.digest != digest):
         return None  # routed meanwhile, or a resend has put other bytes there: the verdict was on what it was
@@ -68,8 +69,8 @@ def route(tx: Transaction, seq: int, verdict: Verdict, rules: Rules, digest: str
     if isinstance(verdict, Record):
         return move(tx, row, EventState.RECORDED, f"kept, as {verdict.binding} says", **known)
     if isinstance(verdict, Start):
-        return _start(tx, row, verdict, known, rules)
-    return _resume(tx, row, verdict, known, rules)
+        return _start(tx, row, verdict, known, rules, generations)
+    return _resume(tx, row, verdict, known, rules, generations)
 
 
 def expire(tx: Transaction, seq: int) -> EventState | None:
@@ -149,8 +150,7 @@ def _repetition_of_pruned(tx: Transaction, row: Row[Any], content_digest: str, v
     return None
 
 
-def _start(tx: Transaction, row: Row[Any], verdict: Start, known: dict[str, Any], rules: Rules) -> EventState:
-    generations = lock_case_key(tx, verdict.workflow, verdict.key)
+def _start(tx: Transaction, row: Row[Any], verdict: Start, known: dict[str, Any], rules: Rules, generations: int) -> EventState:
     if generations > 0:
         last = case_of(tx, verdict.workflow, verdict.key, generations)
         if last.phase != "closed" or not verdict.treatment.restarts:
@@ -161,8 +161,7 @@ def _start(tx: Transaction, row: Row[Any], verdict: Start, known: dict[str, Any]
     return move(tx, row, EventState.STARTED, f"opened {instance_id}", instance_id=instance_id, **known)
 
 
-def _resume(tx: Transaction, row: Row[Any], verdict: Resume, known: dict[str, Any], rules: Rules) -> EventState:
-    generations = lock_case_key(tx, verdict.workflow, verdict.key)
+def _resume(tx: Transaction, row: Row[Any], verdict: Resume, known: dict[str, Any], rules: Rules, generations: int) -> EventState:
     if generations == 0:
         return _early(tx, row, verdict, known, rules)
     case = case_of(tx, verdict.workflow, verdict.key, generations)
