@@ -71,6 +71,11 @@ class Directory(ConfigModel):
         names = {user} | {name for name, group in self.groups.items() if user in group.members}
         return frozenset(names | {role for role, holders in self.roles.items() if names & set(holders)})
 
+    def has_member(self, name: str, person: str) -> bool:
+        """Whether this person is, or belongs to, the user, group or role of this name. Case and outer blanks make no other person."""
+        spelt = person.strip().casefold()
+        return any(name in self.names_of(user) for user in self.users if user.strip().casefold() == spelt)
+
     def all_notify_urls(self) -> Iterator[tuple[Location, str]]:
         """Every URL of the file, with its place."""
         parts: Mapping[str, Mapping[str, User | Group]] = {"users": self.users, "groups": self.groups}
@@ -86,6 +91,29 @@ class Directory(ConfigModel):
         if self._file is not None:
             return self._file.error(location, message)
         return ConfigurationError(f"directory, {'.'.join(str(part) for part in location)}: {message}")
+
+
+class LiveDirectory:
+    """The file as it is now: who is taken out of a group may not decide from the next delivery on.
+
+    A file that has become wrong, or is gone, raises `ConfigurationError`: a right is never looked up in yesterday's file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._read: tuple[tuple[int, int, int], Directory] | None = None
+
+    def current(self) -> Directory:
+        """The directory, read again when the file has changed. Safe on several threads: at worst two read the same file."""
+        try:
+            seen = self._path.stat()
+        except OSError as error:
+            raise ConfigurationError(f"{self._path}: {error.strerror}") from error
+        stamp = (seen.st_ino, seen.st_mtime_ns, seen.st_size)
+        read = self._read
+        if read is None or read[0] != stamp:
+            read = self._read = (stamp, load_directory(self._path))
+        return read[1]
 
 
 def load_directory(path: Path) -> Directory:

@@ -24,6 +24,8 @@ class Stage:
     requester: str | None
     deadline: datetime
     accept_raw_raise: bool
+    only_members_of: str | None = None
+    """The group that is asked, when nobody else may decide."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,9 @@ def decide(stage: Stage, event: RaisedEvent) -> Decision | Refused:
         return Refused("`approved` must be true or false")
     if stage.requester is not None and same_person(approver, stage.requester):
         return Refused(f"{approver} is the requester; nobody decides on an own request")
+    if stage.only_members_of is not None and event.entitled is not True:
+        looked = "it was raised past the ledger, where nobody looks up who is" if event.entitled is None else f"{approver} is not"
+        return Refused(f"{looked} a member of {stage.only_members_of}, who are asked")
     return Decision(approved, approver.strip(), reason if isinstance(reason, str) else None, event.channel)
 
 

@@ -41,6 +41,7 @@ def _approval_plan(settings: Settings) -> Plan:
         auto_approve_below=settings.approval.auto_approve_below,
         approval_timeout_seconds=settings.approval.timeout.total_seconds(),
         accept_raw_raise=settings.accept_raw_raise,
+        approvers_only=settings.approvers_only,
     )
 
 
@@ -50,11 +51,16 @@ def _purchase_plan(settings: Settings) -> Plan:
         approval_timeout_seconds=settings.purchase.approval_timeout.total_seconds(),
         payment_timeout_seconds=settings.purchase.payment_timeout.total_seconds(),
         accept_raw_raise=settings.accept_raw_raise,
+        approvers_only=settings.approvers_only,
     )
 
 
 def _task_plan(settings: Settings) -> Plan:
-    return Plan(approval_timeout_seconds=settings.task.manager_timeout.total_seconds(), accept_raw_raise=settings.accept_raw_raise)
+    return Plan(
+        approval_timeout_seconds=settings.task.manager_timeout.total_seconds(),
+        accept_raw_raise=settings.accept_raw_raise,
+        approvers_only=settings.approvers_only,
+    )
 
 
 POLICIES: Mapping[str, WorkflowPolicy] = MappingProxyType(

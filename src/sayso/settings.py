@@ -142,6 +142,9 @@ class Settings(BaseSettings):
     log_format: str = Field("console", pattern="^(console|json)$", description="How log lines look: console or json.")
     early_hold: timedelta = Field(timedelta(days=7), gt=timedelta(0), description="How long an early event waits for its case.")
     accept_raw_raise: bool = Field(True, description="Accept events raised through Dapr's own workflow API.")
+    approvers_only: bool = Field(
+        False, description="Take decisions only of members of the group that is asked (directory.yaml), looked up at delivery."
+    )
     approval: ApprovalSettings = ApprovalSettings()
     purchase: PurchaseSettings = PurchaseSettings()
     task: TaskSettings = TaskSettings()

@@ -14,6 +14,8 @@ from functools import partial
 
 import structlog
 
+from sayso.contracts.workflow_io import RaisedEvent
+from sayso.directory import LiveDirectory
 from sayso.engine import Engine, NoSuchInstanceError
 from sayso.errors import SaysoError
 from sayso.lanes import backoff_ms
@@ -39,6 +41,7 @@ class Driver:
         self._engine = engine
         self._settings = settings.dispatcher
         self._monotonic = monotonic
+        self._directory = LiveDirectory(settings.config_dir / "directory.yaml")
         self._first_check_ms = int(settings.reconciler.check_interval.total_seconds() * 1000)
         self._pool = pool or ThreadPoolExecutor(settings.dispatcher.engine_calls, thread_name_prefix="drive")
         self._running: set[Future[bool]] = set()
@@ -85,10 +88,11 @@ class Driver:
             if job.start:
                 self._start(job)
                 started = True
-            for event in job.events:
+            for place, event in enumerate(job.events):
                 if self._monotonic() > until:
                     break  # the lease must outlive the calls; what is left is due again at once
-                self._engine.raise_event(job.instance_id, event.name, event.model_dump(mode="json"))
+                looked_up = self._entitled(job, event, used_before=place < job.again)
+                self._engine.raise_event(job.instance_id, event.name, looked_up.as_payload())
                 raised.append(event.seq or 0)
         except SaysoError as error:
             log.warning("engine call failed", instance_id=job.instance_id, attempt=job.attempts, error=str(error))
@@ -97,6 +101,13 @@ class Driver:
             log.exception("engine call failed", instance_id=job.instance_id, attempt=job.attempts)
             return started, raised, f"internal error: {type(error).__name__}: {error}", False
         return started, raised, None, False
+
+    def _entitled(self, job: Job, event: RaisedEvent, *, used_before: bool) -> RaisedEvent:
+        """A decision says whether its approver may decide now, not when it was sent. One that an earlier run used stays used."""
+        if job.only_members_of is None or event.name != "approval_received":
+            return event
+        may = used_before or self._directory.current().has_member(job.only_members_of, str(event.data.get("approver")))
+        return event.model_copy(update={"entitled": may})
 
     def _start(self, job: Job) -> None:
         """A second attempt follows an unknown result: Dapr would run an instance that has ended once more."""

@@ -15,6 +15,7 @@ from dapr.ext.grpc import SubscriptionMessage, TopicEventResponse
 from sayso.errors import SaysoError
 from sayso.ledger import Ledger
 from sayso.ledger.intake import receive
+from sayso.ledger.oversized import TRANSPORT_BYTES_MAX, receive_oversized
 from sayso_subscribers.intake_watch import Intake
 
 log = structlog.get_logger()
@@ -27,8 +28,10 @@ def receiver(
     failures = intake or Intake()
 
     def receive_message(message: SubscriptionMessage) -> TopicEventResponse:
+        original = message.raw_data()
+        work = receive if len(original) <= TRANSPORT_BYTES_MAX else receive_oversized
         try:
-            ledger.transact(partial(receive, topic=message.topic(), original=message.raw_data()))
+            ledger.transact(partial(work, topic=message.topic(), original=original))
         except SaysoError as error:
             failures.failed(str(error))
             log.warning("not committed, the broker keeps it", topic=message.topic(), error=str(error))

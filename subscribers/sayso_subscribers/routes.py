@@ -16,7 +16,8 @@ from dapr.ext.grpc import App
 from sayso.correlation.bindings import DAPR_DEAD_LETTERS
 
 HANDLER_THREADS = 32
-MESSAGE_BYTES_MAX = 16 * 1024 * 1024
+MESSAGE_BYTES_MAX = -1
+"""Without a limit: what this server refuses is delivered again for ever, and on Kafka nothing behind it. `receive` says no instead."""
 
 
 def subscribed_app(pubsub: str, topics: Iterable[str], handler: Callable[..., Any]) -> App:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sayso.directory import Directory, load_directory
+from sayso.directory import Directory, LiveDirectory, load_directory
 from sayso.errors import ConfigurationError
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -78,3 +78,36 @@ def test_a_wrong_file_is_refused_with_its_line(tmp_path: Path, old: str, new: st
     with pytest.raises(ConfigurationError) as caught:
         load(tmp_path, TEXT.replace(old, new))
     assert f"directory.yaml{says}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "person", "answer"),
+    [
+        ("managers", "bob", True),
+        ("managers", " BOB ", True),
+        ("director", "carol", True),
+        ("bob", "bob", True),
+        ("finance", "bob", False),
+        ("managers", "dave", False),
+        ("managers", "managers", False),
+        ("nobody", "bob", False),
+    ],
+)
+def test_membership_is_of_persons_in_any_spelling(tmp_path: Path, name: str, person: str, answer: bool) -> None:
+    assert load(tmp_path, TEXT).has_member(name, person) is answer
+
+
+def test_a_live_directory_is_the_file_as_it_is_now(tmp_path: Path) -> None:
+    path = tmp_path / "directory.yaml"
+    path.write_text(TEXT, encoding="utf-8")
+    live = LiveDirectory(path)
+    assert live.current() is live.current()
+    assert live.current().has_member("managers", "bob")
+    path.write_text(TEXT.replace("[alice, bob, carol]", "[alice, carol]"), encoding="utf-8")
+    assert not live.current().has_member("managers", "bob")
+    path.write_text("groups: [", encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=r"directory\.yaml"):
+        live.current()
+    path.unlink()
+    with pytest.raises(ConfigurationError, match="No such file"):
+        live.current()

@@ -137,3 +137,19 @@ def test_whatever_is_raised_is_decided_or_refused_with_words(workflow: str, data
     else:
         assert not same_person(answer.approver, "carol")
         assert answer.approver == answer.approver.strip() != ""
+
+
+@pytest.mark.parametrize("approved", [True, False])
+def test_when_only_members_may_decide_nobody_else_does(approved: bool) -> None:
+    at = Stage("approval_workflow", "carol", DEADLINE, accept_raw_raise=True, only_members_of="managers")
+    event = raised({"approved": approved, "approver": "dave"})
+    assert refusal(at, event.model_copy(update={"entitled": False})) == "dave is not a member of managers, who are asked"
+    assert isinstance(decide(at, event.model_copy(update={"entitled": True})), Decision)
+    unseen = "it was raised past the ledger, where nobody looks up who is a member of managers, who are asked"
+    assert refusal(at, raised({"approved": approved, "approver": "bob"}, channel="dapr-api")) == unseen
+
+
+def test_what_was_not_looked_up_is_not_raised_along() -> None:
+    event = raised({"approved": True, "approver": "bob"})
+    assert "entitled" not in event.as_payload()
+    assert event.model_copy(update={"entitled": False}).as_payload()["entitled"] is False

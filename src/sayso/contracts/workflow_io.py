@@ -45,6 +45,7 @@ class Plan(Snapshot):
     approval_timeout_seconds: float
     payment_timeout_seconds: float | None = None
     accept_raw_raise: bool = False
+    approvers_only: bool = False
 
 
 class CaseInput(Snapshot):
@@ -64,6 +65,12 @@ class RaisedEvent(Snapshot):
     received_at: AwareDatetime | None
     data: dict[str, Any]
     channel: str = "topic"
+    entitled: bool | None = None
+    """Whether the approver was a member of the group that is asked, looked up at delivery; None: nobody has looked."""
+
+    def as_payload(self) -> dict[str, Any]:
+        """What is raised: JSON, and nothing of what does not matter to this event."""
+        return self.model_dump(mode="json", exclude={"entitled"} if self.entitled is None else None)
 
     @classmethod
     def from_engine(cls, instance_id: str, name: str, payload: Any) -> RaisedEvent:

@@ -24,6 +24,7 @@ ALERTS: Mapping[str, str] = MappingProxyType(
         "audit-key-unusable": "the audit chain is not continued: its key is missing, or not the one that it was sealed with",
         "too-many-held": "a source has so many early events waiting that more of them expire at once; at most once an hour a source",
         "case-over-limit": "a case was sent so many events of one name that more are refused; once a case and name",
+        "message-too-large": "a message above 4 MiB was refused at the door; its sender wrote to the broker itself",
         "repeated-event": "an event came once more whose binding says `on_duplicate: alarm`; once for each event",
         "dead-letters-many": "more events went dead within the last hour than `SAYSO_ALARMS__DEAD_LETTERS_AN_HOUR`",
         "dispatcher-behind": "an event or case waits to be dispatched for longer than `SAYSO_ALARMS__UNDISPATCHED`",

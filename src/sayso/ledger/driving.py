@@ -37,6 +37,8 @@ class Job:
     attempts: int
     events: tuple[RaisedEvent, ...]
     again: int = 0
+    only_members_of: str | None = None
+    """The group whose members alone may decide, when the case's plan says so."""
 
 
 def lease_jobs(tx: Transaction, lease_ms: int, limit: int) -> list[Job]:
@@ -59,9 +61,17 @@ def lease_jobs(tx: Transaction, lease_ms: int, limit: int) -> list[Job]:
             row.attempts,
             (*used[row.instance_id], *undelivered[row.instance_id]),
             len(used[row.instance_id]),
+            _only_members_of(row, undelivered[row.instance_id]),
         )
         for row in leased
     ]
+
+
+def _only_members_of(case: Row[Any], undelivered: list[RaisedEvent]) -> str | None:
+    if not any(event.name == "approval_received" for event in undelivered):
+        return None
+    plan = json.loads(case.input)["plan"]
+    return str(plan["approver_group"]) if plan.get("approvers_only") else None
 
 
 def _phase(job: Job) -> str:

@@ -21,10 +21,12 @@ from sayso.ledger.states import RESENT, EventState
 
 def receive(tx: Transaction, topic: str, original: bytes) -> None:
     """Keep one message. A resend of an unmatched or expired event drives it again, unless that it came too late has been answered."""
-    kept = tx.one(
-        _insert_or_count(tx.dialect),
-        {"topic": topic, "digest": hashlib.sha256(original).hexdigest(), "original": original, "now_ms": tx.now_ms},
-    )
+    keep(tx, topic, hashlib.sha256(original).hexdigest(), original)
+
+
+def keep(tx: Transaction, topic: str, digest: str, original: bytes) -> None:
+    """The row of a message with this digest: made, or counted once more."""
+    kept = tx.one(_insert_or_count(tx.dialect), {"topic": topic, "digest": digest, "original": original, "now_ms": tx.now_ms})
     if kept is not None and kept.sightings > 1 and kept.on_duplicate is not None:
         alert_of_duplicate(tx, kept)
 

@@ -70,8 +70,9 @@ def memory_engine(ledger: Ledger, partners: MemoryPartners) -> MemoryEngine:
 class Office:
     """Starts its dispatcher when it is opened for business with `open()`: what came before waits."""
 
-    def __init__(self, ledger: Ledger, make_engine: Callable[[Ledger, MemoryPartners], Any]) -> None:
+    def __init__(self, ledger: Ledger, make_engine: Callable[[Ledger, MemoryPartners], Any], settings: Settings = SETTINGS) -> None:
         self.ledger = ledger
+        self.settings = settings
         self.partners = MemoryPartners()
         self.real_engine = make_engine(ledger, self.partners)
         self.engine = FaultyEngine(self.real_engine)
@@ -92,7 +93,7 @@ class Office:
             if number:
                 self._ledgers.append(ledger)
             ledger_id = read_ledger_id(ledger)
-            dispatcher = Dispatcher(ledger, self.engine, self.publisher, BINDINGS, SETTINGS, ledger_id)
+            dispatcher = Dispatcher(ledger, self.engine, self.publisher, BINDINGS, self.settings, ledger_id)
             dispatcher.start()
             self._dispatchers.append(dispatcher)
 
@@ -133,6 +134,10 @@ class Office:
     @property
     def states(self) -> list[str]:
         return [row.state for row in self.rows(events)]
+
+    @property
+    def reasons(self) -> list[str | None]:
+        return [row.reason for row in self.rows(events)]
 
     @property
     def cases(self) -> list[Row[Any]]:

@@ -67,7 +67,9 @@ def await_decision(journal: Journal, mailbox: Mailbox, requester: str | None) ->
     A payment that comes meanwhile stays in the mailbox: it may have been published before its purchase.
     """
     deadline = journal.case.opened_at + timedelta(seconds=journal.plan.approval_timeout_seconds)
-    stage = Stage(journal.case.workflow, requester, deadline, journal.plan.accept_raw_raise)
+    plan = journal.plan
+    only_members_of = plan.approver_group if plan.approvers_only else None
+    stage = Stage(journal.case.workflow, requester, deadline, plan.accept_raw_raise, only_members_of)
 
     def judge(event: RaisedEvent) -> Decision | Withdrawn | Refused:
         return _withdraw(stage, event) if event.name == WITHDRAW_EVENT else decide(stage, event)

@@ -185,7 +185,7 @@ def _refusal(tx: Transaction, verdict: Resume, case: CaseView) -> str | None:
         return None
     plan = Plan.model_validate(case.plan)
     deadline = case.opened_at + timedelta(seconds=plan.approval_timeout_seconds)
-    stage = Stage(case.workflow, case.request.get("requester"), deadline, plan.accept_raw_raise)
+    stage = Stage(case.workflow, case.request.get("requester"), deadline, plan.accept_raw_raise)  # who is entitled is looked up later
     raised = RaisedEvent(
         seq=1, identity=verdict.event.identity, name=verdict.event_name, received_at=moment(tx.now_ms), data=verdict.payload
     )
