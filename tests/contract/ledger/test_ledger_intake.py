@@ -11,17 +11,17 @@ from ledger_world import PAYMENT_FAILURE, PURCHASE, World, cloudevent, purchase
 from sayso.ledger.schema import cases, events
 
 
-def test_the_same_bytes_a_hundred_times_from_twenty_threads_are_one_row_with_a_hundred_sightings(world: World) -> None:
+def test_the_same_bytes_a_thousand_times_from_twenty_threads_are_one_row_with_a_thousand_sightings(world: World) -> None:
     original = cloudevent(PURCHASE, purchase())
     with ThreadPoolExecutor(20) as pool:
-        list(pool.map(lambda _: world.receive("purchases", original), range(100)))
+        list(pool.map(lambda _: world.receive("purchases", original), range(1_000)))
     (row,) = world.events
-    assert (row.state, row.sightings, bytes(row.original), row.attempts) == ("received", 100, original, 0)
+    assert (row.state, row.sightings, bytes(row.original), row.attempts) == ("received", 1_000, original, 0)
     assert world.route() == ["started"]
     world.receive("purchases", original)
     assert world.route() == []
     (row,) = world.events
-    assert (row.state, row.sightings) == ("started", 101)
+    assert (row.state, row.sightings) == ("started", 1_001)
     assert len(world.rows(cases)) == 1
 
 

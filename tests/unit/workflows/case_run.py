@@ -20,13 +20,19 @@ class CaseRun:
     """`refusals` is what services say no to; `pending` is what `confirm_deadline` answers, one after the other, then 0."""
 
     def __init__(
-        self, workflow: str, key: str, request: dict[str, Any], settings: Settings, refusals: Mapping[str, str] | None = None
+        self,
+        workflow: str,
+        key: str,
+        request: dict[str, Any],
+        settings: Settings,
+        refusals: Mapping[str, str] | None = None,
+        opened_at: datetime = OPENED_AT,
     ) -> None:
         self.pending: list[int] = []
         self.deadlines: list[dict[str, Any]] = []
         self._refusals = refusals or {}
         self._seq = 10
-        self.case = CaseRef(workflow=workflow, key=key, generation=1, instance_id=f"case-{key}", opened_at=OPENED_AT)
+        self.case = CaseRef(workflow=workflow, key=key, generation=1, instance_id=f"case-{key}", opened_at=opened_at)
         case_input = CaseInput(case=self.case, request=request, plan=POLICIES[workflow].plan(settings))
         activities: dict[str, Any] = {name: self._step(name) for name in STEPS}
         activities["confirm_deadline"] = self._confirm_deadline
@@ -35,7 +41,7 @@ class CaseRun:
             case_input.model_dump(mode="json"),
             activities,
             instance_id=self.case.instance_id,
-            start=OPENED_AT,
+            start=opened_at,
         )
 
     def event(self, name: str, received_at: datetime | None = None, **data: Any) -> tuple[str, dict[str, Any]]:
