@@ -23,6 +23,7 @@ from sayso.ledger.outbox import moment, notify, publish
 from sayso.ledger.schema import cases, events, steps, tasks
 from sayso.ledger.statements import locked
 from sayso.ledger.states import MATTERS_TO_A_CASE, EventState
+from sayso.ledger.tombstones import was_pruned
 from sayso.policy import STAGE
 
 SKIPPED = {"skipped": "the case has ended"}
@@ -37,7 +38,7 @@ def earlier_result(tx: Transaction, step: StepInput) -> dict[str, Any] | None:
         return dict(json.loads(done.result))
     case = tx.one(_CASE, {"instance_id": step.case.instance_id})
     if case is None:
-        return dict(UNKNOWN)
+        return dict(SKIPPED if was_pruned(tx, step.case) else UNKNOWN)
     return dict(SKIPPED) if case.phase == "closed" else None
 
 

@@ -14,9 +14,10 @@ from typing import Any
 
 from sqlalchemy import Row, bindparam, select, update
 
+from sayso.contracts.workflow_io import CaseRef
 from sayso.ledger.database import Transaction
 from sayso.ledger.identifiers import instance_id
-from sayso.ledger.schema import ledger_info, tombstones
+from sayso.ledger.schema import case_keys, ledger_info, tombstones
 from sayso.ledger.statements import upsert
 
 PRUNED_CONTRADICTED = "an event that was pruned has the same source and id, but said something else"
@@ -68,11 +69,22 @@ def pruned_case(tx: Transaction, workflow: str, key: str, generation: int) -> Pr
     return PrunedCase(instance_id(workflow, key, generation, ledger_id.value), generation)
 
 
+def was_pruned(tx: Transaction, case: CaseRef) -> bool:
+    """Whether a case that `cases` does not hold has been there, and was this ledger's own."""
+    known = tx.one(_GENERATIONS, {"workflow": case.workflow, "key": case.key})
+    if known is None or known.generations < case.generation:
+        return False
+    return pruned_case(tx, case.workflow, case.key, case.generation).instance_id == case.instance_id
+
+
 _TOMBSTONE = select(tombstones.c.content_digest).where(tombstones.c.identity == bindparam("identity"))
 _COUNT = (
     update(tombstones)
     .where(tombstones.c.identity == bindparam("this_identity"))
     .values(sightings=tombstones.c.sightings + bindparam("more"))
+)
+_GENERATIONS = select(case_keys.c.generations).where(
+    case_keys.c.workflow == bindparam("workflow"), case_keys.c.key == bindparam("key")
 )
 _LEDGER_ID = select(ledger_info.c.value).where(ledger_info.c.name == "ledger_id")
 
