@@ -118,6 +118,12 @@ def wake(message: SubscriptionMessage) -> None:
     workflows.raise_workflow_event(decided["request_id"], "approval_received", data=decision)
 
 
+@app.subscribe("pubsub", "dapr-deadletters")  # type: ignore[untyped-decorator]
+def give_up(_message: SubscriptionMessage) -> None:
+    """What Dapr gave up is said; the stack waits for this subscription, as it does for Sayso's."""
+    say("Dapr gave an event up")
+
+
 def main() -> None:
     """Work and receive until stopped."""
     runtime = wf.WorkflowRuntime()
