@@ -10,11 +10,11 @@ from sayso.simulator.run import Run, simulate
 
 SEEDS_MAX = 12
 EVENTS = 300
-FIRST_SEED = {"ack-before-commit": 4, "late-decision-counts": 2}
+FIRST_SEED = {"ack-before-commit": 4, "late-decision-counts": 5}
 """Where it shows at once; for the others that is the first seed."""
 
 
-NOT_HERE = {"timer-believed", *TRANSACTION_MUTATIONS}
+NOT_HERE = {"timer-believed", "no-reconciler", "restarted-without-memory", *TRANSACTION_MUTATIONS}
 """docs/simulation.md says why."""
 
 
