@@ -13,11 +13,13 @@ from functools import partial
 
 import structlog
 
-from sayso.engine import Engine, HistoryEntry, InstanceState
+from sayso.engine import Engine, InstanceState
 from sayso.errors import TransientError
 from sayso.ledger import Ledger
+from sayso.ledger.rebuilding import close_by_engine
 from sayso.ledger.reconciling import Check, check_all_soon, found_absent, found_running, found_stuck, lease_checks, postpone_check
 from sayso.settings import Settings
+from sayso_subscribers.account import account_of
 from sayso_subscribers.unanswered import unanswered
 
 log = structlog.get_logger()
@@ -75,9 +77,11 @@ class Reconciler:
             self._engine.discard(check.instance_id)
             self._ledger.transact(partial(found_stuck, check=check, settings=self._settings, activity=activity))
             log.warning("an instance was stuck: discarded, to be started again", instance_id=check.instance_id, activity=activity)
-        elif not state.has_ended:
-            history = self._engine.history(check.instance_id) if check.raised else ()
-            seen = {identity for entry in history if (identity := identity_in(entry)) is not None}
+        elif state.has_ended:
+            self._close(check, state)
+        else:
+            account = account_of(self._engine.history(check.instance_id)) if check.raised else None
+            seen = {event.identity for event in account.raised} if account is not None else set()
             record = partial(found_running, check=check, settings=self._settings, status=state.status, seen=seen)
             if self._ledger.transact(record):
                 log.warning("events were not in an instance's history: raised again", instance_id=check.instance_id)
@@ -89,6 +93,13 @@ class Reconciler:
             return None
         return unanswered(self._engine.history(check.instance_id), before)
 
+    def _close(self, check: Check, state: InstanceState) -> None:
+        account = account_of(self._engine.history(check.instance_id))
+        record = partial(close_by_engine, check=check, account=account, status=state.status, failure=state.failure)
+        outcome = self._ledger.transact(record)
+        if outcome is not None:
+            log.warning("an instance had ended, its case had not", instance_id=check.instance_id, outcome=outcome.value)
+
     def _look_at_all(self) -> None:
         """A lost instance is seldom alone; looking at all is done at most as often as a case is looked at anyway."""
         now = self._monotonic()
@@ -96,11 +107,3 @@ class Reconciler:
         if self._all_checked_at is None or now - self._all_checked_at > pause:
             self._all_checked_at = now
             self._ledger.transact(check_all_soon)
-
-
-def identity_in(entry: HistoryEntry) -> str | None:
-    """The identity of an event of the ledger that was raised."""
-    if entry.kind != "EVENT_RAISED" or not isinstance(entry.data, dict):
-        return None
-    identity = entry.data.get("identity")
-    return identity if isinstance(identity, str) else None

@@ -49,11 +49,12 @@ class Plan(Snapshot):
 
 
 class CaseInput(Snapshot):
-    """The input of every shipped workflow."""
+    """The input of every shipped workflow. `opened_by` is the identity of the event that opened the case."""
 
     case: CaseRef
     request: dict[str, Any]
     plan: Plan
+    opened_by: str | None = None
 
 
 class RaisedEvent(Snapshot):
@@ -134,7 +135,10 @@ class TaskDecision(Snapshot):
 
 
 class StepInput(Snapshot):
-    """The input of every activity: an optional effect's arguments, and what its one ledger transaction records."""
+    """The input of every activity: an optional effect's arguments, and what its one ledger transaction records.
+
+    `direct` are the used events that were raised past the ledger: it keeps them from then on, like those that came through it.
+    """
 
     case: CaseRef
     step: str
@@ -142,6 +146,7 @@ class StepInput(Snapshot):
     arguments: dict[str, Any] = {}
     used: list[int] = []
     refused: list[Refusal] = []
+    direct: list[RaisedEvent] = []
     publish: list[OutgoingEvent] = []
     notices: list[Notice] = []
     decision: TaskDecision | None = None
@@ -155,9 +160,20 @@ class StepInput(Snapshot):
 
 
 class DeadlineInput(Snapshot):
-    """The input of `confirm_deadline`: whose deadline, and which events would have met it. `handled` have been seen already."""
+    """The input of `confirm_deadline`: whose deadline, and which events would have met it. `handled` have been seen already,
+    and so have the identities `direct`, which came past the ledger.
+    """
 
     case: CaseRef
     deadline: datetime
     waited_for: list[str]
     handled: list[int] = []
+    direct: list[str] = []
+
+
+class Account(Snapshot):
+    """What an instance's history tells: its input, the events raised to it, and its steps that were done, each with its result."""
+
+    given: CaseInput
+    raised: list[RaisedEvent] = []
+    steps: list[tuple[StepInput, dict[str, Any]]] = []

@@ -20,6 +20,7 @@ ALERTS: Mapping[str, str] = MappingProxyType(
         "case-stalled": "the engine has stalled a case: its history is too large, or a worker of its version is missing",
         "case-suspended": "somebody has suspended a case in the engine",
         "case-stuck": "the engine had lost the answer of an activity: the case is started again",
+        "case-failed": "a workflow ended in the engine without closing its case: it is closed as failed",
         "case-restarted": "the engine had lost a case: it was started again, and its events raised again",
         "audit-key-unusable": "the audit chain is not continued: its key is missing, or not the one that it was sealed with",
         "too-many-held": "a source has so many early events waiting that more of them expire at once; at most once an hour a source",

@@ -75,7 +75,7 @@ def open_case(tx: Transaction, seq: int, start: Start | Resume, rules: Rules, ge
     )
     limits = rules.settings.limits
     request = keep_large_texts(tx, case.instance_id, start.request, limits.inline_bytes)
-    case_input = CaseInput(case=case, request=request, plan=plan)
+    case_input = CaseInput(case=case, request=request, plan=plan, opened_by=start.event.identity)
     automatic = policy.automatic(plan, request)
     tx.run(_COUNT_GENERATION, {"this_workflow": start.workflow, "this_key": start.key, "generations": generation})
     tx.run(
@@ -98,7 +98,7 @@ def open_case(tx: Transaction, seq: int, start: Start | Resume, rules: Rules, ge
     if not automatic:
         _ask_for_approval(tx, case_input, policy.describe(request))
     audit.record(tx, "case-opened", instance_id=case.instance_id, event_seq=seq, workflow=start.workflow, key=start.key)
-    _bind_held_events(tx, case, limits)
+    bind_held_events(tx, case, limits)
     return case.instance_id
 
 
@@ -144,7 +144,7 @@ def _ask_for_approval(tx: Transaction, case_input: CaseInput, what: str) -> None
     )
 
 
-def _bind_held_events(tx: Transaction, case: CaseRef, limits: LimitSettings) -> None:
+def bind_held_events(tx: Transaction, case: CaseRef, limits: LimitSettings) -> None:
     """Early events wait no longer; they are raised in ledger order, because the dispatcher reads them so."""
     quota = CaseQuota(tx, case.instance_id, limits)
     for row in tx.all(_held_events(tx.dialect), {"workflow": case.workflow, "key": case.key}):

@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Row, bindparam, select, update
 
 from sayso.contracts.workflow_io import RaisedEvent
+from sayso.ledger.adopting import DIRECT
 from sayso.ledger.cases import lock_case_key
 from sayso.ledger.database import Transaction
 from sayso.ledger.outbox import moment
@@ -90,8 +91,9 @@ def _raised(row: Row[Any]) -> RaisedEvent:
         seq=row.seq,
         identity=row.identity,
         name=row.event_name,
-        received_at=moment(row.received_at_ms),
+        received_at=moment(row.received_at_ms) if row.topic != DIRECT else None,
         data=json.loads(row.payload),
+        channel=DIRECT if row.topic == DIRECT else "topic",
     )
 
 
@@ -132,6 +134,7 @@ _RAISABLE = select(
     events.c.event_name,
     events.c.payload,
     events.c.received_at_ms,
+    events.c.topic,
 )
 _UNDELIVERED = _RAISABLE.where(
     events.c.instance_id.in_(bindparam("instance_ids", expanding=True)), events.c.state == EventState.DELIVERING.value

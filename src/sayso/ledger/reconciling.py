@@ -52,7 +52,7 @@ def lease_checks(tx: Transaction, settings: ReconcilerSettings, lease_ms: int, l
 
 def found_running(tx: Transaction, check: Check, settings: ReconcilerSettings, status: str, seen: Collection[str]) -> int:
     """The engine has it, in `status`; `seen` are the identities in its history. Returns how many events are raised again."""
-    case = _locked_case(tx, check)
+    case = locked_case(tx, check)
     if case is None:
         return 0
     missing = _raise_again(tx, case, check.raised - set(seen)) if status == RUNNING.upper() else 0
@@ -69,7 +69,7 @@ def found_running(tx: Transaction, check: Check, settings: ReconcilerSettings, s
 
 def found_absent(tx: Transaction, check: Check, settings: ReconcilerSettings) -> bool:
     """The engine does not know it. The second time, long enough after the first, it is started again: whether that is so."""
-    case = _locked_case(tx, check)
+    case = locked_case(tx, check)
     if case is None:
         return False
     since = case.absent_since_ms if case.absent_since_ms is not None else tx.now_ms
@@ -142,7 +142,7 @@ def _raise_again(tx: Transaction, case: Row[Any], missing: Collection[str]) -> i
     return len(numbers)
 
 
-def _locked_case(tx: Transaction, check: Check) -> Row[Any] | None:
+def locked_case(tx: Transaction, check: Check) -> Row[Any] | None:
     """The case under its lock, if it still runs."""
     lock_case_key(tx, check.workflow, check.key)
     case = tx.one(_CASE, {"instance_id": check.instance_id})

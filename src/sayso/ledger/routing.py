@@ -120,7 +120,8 @@ def _owner_of(tx: Transaction, row: Row[Any], verdict: Understood) -> Row[Any] |
 
 def _repetition(tx: Transaction, row: Row[Any], original: Row[Any], verdict: Understood) -> EventState | None:
     """The same event in other bytes is a sighting on its original; another content under its name is a conflict."""
-    if original.content_digest != verdict.event.content_digest:
+    # Of an event that was lost and found again in the engine nobody knows the content (`adopting.py`).
+    if original.content_digest not in (None, verdict.event.content_digest):
         reason = f"event {original.seq} has the same source and id, but says something else"
         return move(tx, row, EventState.CONFLICT, reason, **_description(verdict))
     if original.state == EventState.RECEIVED:  # it may come to rest where a resend drives it again: decide after it

@@ -12,14 +12,16 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Row, and_, bindparam, insert, select, update
+from sqlalchemy import and_, bindparam, insert, select, update
 
-from sayso.contracts.workflow_io import CaseRef, Closing, DeadlineInput, StepInput
+from sayso.contracts.workflow_io import DeadlineInput, StepInput
 from sayso.ledger import audit
+from sayso.ledger.adopting import adopt
 from sayso.ledger.cases import lock_case_key
+from sayso.ledger.closing import close_case
 from sayso.ledger.database import Transaction
 from sayso.ledger.event_rows import move
-from sayso.ledger.outbox import moment, notify, publish
+from sayso.ledger.outbox import notify, publish
 from sayso.ledger.schema import cases, events, steps, tasks
 from sayso.ledger.statements import locked
 from sayso.ledger.states import MATTERS_TO_A_CASE, EventState
@@ -62,11 +64,12 @@ def complete_step(tx: Transaction, step: StepInput, result: dict[str, Any]) -> d
             "done_at_ms": tx.now_ms,
         },
     )
+    step = step.model_copy(update={"used": [*step.used, *(adopt(tx, step.case, event) for event in step.direct)]})
     _mark_events(tx, step)
     _decide_task(tx, step)
     _announce(tx, step)
     if step.closing is not None:
-        _close(tx, step, step.closing, case)
+        close_case(tx, step.case, step.closing, case.opened_at_ms)
     elif step.stage is not None:
         tx.run(_UPDATE_CASE, {"this_case": step.case.instance_id, "stage": step.stage, "updated_at_ms": tx.now_ms})
     return result
@@ -82,14 +85,14 @@ def confirm_deadline(tx: Transaction, asked: DeadlineInput) -> dict[str, Any]:
     deadline_ms = (asked.deadline - EPOCH) // timedelta(milliseconds=1)
     in_time = events.c.received_at_ms <= deadline_ms
     mine = tx.all(
-        select(events.c.seq).where(
+        select(events.c.seq, events.c.identity).where(
             events.c.instance_id == asked.case.instance_id,
             events.c.event_name.in_(asked.waited_for),
             events.c.state.in_([state.value for state in MATTERS_TO_A_CASE | {EventState.CONSUMED}]),
             in_time,
         )
     )
-    unseen = [row.seq for row in mine if row.seq not in asked.handled]
+    unseen = [row for row in mine if row.seq not in asked.handled and row.identity not in asked.direct]
     # One that routing keeps failing on must not hold up the deadlines of all cases.
     unlooked_at = and_(events.c.state == EventState.RECEIVED.value, events.c.attempts == 0)
     unrouted = tx.one(select(events.c.seq).where(unlooked_at, in_time).limit(1))
@@ -167,54 +170,6 @@ def _announce(tx: Transaction, step: StepInput) -> None:
         )
 
 
-def _close(tx: Transaction, step: StepInput, closing: Closing, case: Row[Any]) -> None:
-    ref = step.case
-    _mark_unclaimed(tx, ref)
-    tx.run(_CANCEL_TASKS, {"this_case": ref.instance_id})
-    values = {
-        "this_case": ref.instance_id,
-        "phase": "closed",
-        "stage": None,
-        "outcome": closing.outcome.value,
-        "result": json.dumps(closing.result),
-        "reason": closing.reason,
-        "milestones": json.dumps(closing.milestones),
-        "closed_at_ms": tx.now_ms,
-        "updated_at_ms": tx.now_ms,
-        "due_at_ms": None,
-        "check_at_ms": None,
-        "finding": None,
-        "last_error": None,
-    }
-    tx.run(_UPDATE_CASE, values)
-    publish(
-        tx,
-        event_id=f"{ref.instance_id}:closed",
-        topic="outcomes",
-        event_type="sayso.case.closed.v1",
-        key=ref.key,
-        instance_id=ref.instance_id,
-        data={
-            "case": ref.instance_id,
-            "workflow": ref.workflow,
-            "key": ref.key,
-            "generation": ref.generation,
-            "outcome": closing.outcome.value,
-            "result": closing.result,
-            "reason": closing.reason,
-            "milestones": closing.milestones,
-            "opened_at": moment(case.opened_at_ms).isoformat(),
-            "closed_at": moment(tx.now_ms).isoformat(),
-        },
-    )
-    audit.record(tx, "case-closed", instance_id=ref.instance_id, outcome=closing.outcome.value, reason=closing.reason)
-
-
-def _mark_unclaimed(tx: Transaction, ref: CaseRef) -> None:
-    for row in tx.all(_lock_left(tx.dialect), {"instance_id": ref.instance_id}):
-        move(tx, row, EventState.UNCLAIMED, f"{ref.instance_id} ended without using it")
-
-
 _STEP = select(steps.c.result).where(
     steps.c.instance_id == bindparam("instance_id"), steps.c.step == bindparam("step"), steps.c.iteration == bindparam("iteration")
 )
@@ -222,15 +177,8 @@ _CASE = select(cases).where(cases.c.instance_id == bindparam("instance_id"))
 _INSERT_STEP = insert(steps)
 _UPDATE_CASE = update(cases).where(cases.c.instance_id == bindparam("this_case"))
 _DECIDE_TASK = update(tasks).where(tasks.c.instance_id == bindparam("this_case"), tasks.c.stage == bindparam("this_stage"))
-_CANCEL_TASKS = update(tasks).where(tasks.c.instance_id == bindparam("this_case"), tasks.c.state == "open").values(state="cancelled")
 
 
 @cache
 def _lock_events(dialect: str) -> Any:
     return locked(dialect, select(events).where(events.c.seq.in_(bindparam("seqs", expanding=True))))
-
-
-@cache
-def _lock_left(dialect: str) -> Any:
-    unused = events.c.state.in_([state.value for state in MATTERS_TO_A_CASE])
-    return locked(dialect, select(events).where(events.c.instance_id == bindparam("instance_id"), unused))

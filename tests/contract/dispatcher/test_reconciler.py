@@ -11,7 +11,7 @@ from sqlalchemy import Row
 
 from sayso.engine import InstanceState, NoSuchInstanceError
 from sayso.errors import TransientError
-from sayso.ledger.schema import audit, cases, events, steps
+from sayso.ledger.schema import audit, cases, events, outbox, steps
 
 
 def alerts_of(office: Office, kind: str) -> list[dict[str, Any]]:
@@ -183,3 +183,73 @@ def test_no_answer_to_a_raise_is_no_absence_either(office: Office) -> None:
     office.decide()
     office.wait_until(lambda: office.states == ["started", "consumed"])
     assert office.cases[0].check_at_ms == before + 10**9
+
+
+def fail_in_the_engine(office: Office) -> None:
+    run = office.real_engine.runs[office.instance_id]
+    run.status, run.failure = "FAILED", "a bug"
+
+
+def test_a_case_whose_workflow_failed_ends_as_failed_with_an_alert_and_its_events_unclaimed(office: Office) -> None:
+    case = case_at(office, "payment")
+    fail_in_the_engine(office)
+    office.wait_for_outcomes("failed")
+    assert office.cases[0].reason == "the workflow has ended in the engine (failed): a bug"
+    assert office.states == ["started", "consumed"]
+    office.wait_until(lambda: alerts_of(office, "case-failed"))
+    (alert,) = alerts_of(office, "case-failed")
+    assert (alert["case"], alert["reason"]) == (case.instance_id, office.cases[0].reason)
+    office.pay()
+    office.wait_until(lambda: office.states == ["started", "consumed", "late"])
+
+
+def test_what_a_failed_workflow_had_not_used_is_unclaimed(office: Office) -> None:
+    case_at(office, "approval")
+    office.real_engine.runs[office.instance_id].status = "FAILED"
+    office.decide()
+    office.wait_for_outcomes("failed")
+    assert office.states == ["started", "unclaimed"]
+    office.wait_until(lambda: office.broker.on("deadletters"))
+
+
+def put_ledger_back(office: Office) -> None:
+    """The ledger knows the case as it was before its end: open, its payment not used, nothing of its last step."""
+
+    def change(tx: Any) -> None:
+        tx.run(steps.delete().where(steps.c.step == "close_case"))
+        tx.run(cases.update().values(phase="running", outcome=None, result=None, closed_at_ms=None, check_at_ms=0))
+        tx.run(events.update().where(events.c.event_name == "payment_received").values(state="delivered"))
+        tx.run(outbox.delete().where(outbox.c.topic == "outcomes"))
+
+    office.ledger.transact(change)
+
+
+def test_a_case_that_has_ended_in_the_engine_ends_in_the_ledger_as_its_workflow_ended_it(office: Office) -> None:
+    case_at(office, "payment")
+    office.pay()
+    office.wait_for_outcomes("completed")
+    before = office.cases[0]
+    put_ledger_back(office)
+    office.wait_until(lambda: office.outcomes == ["completed"])
+    case = office.cases[0]
+    assert (case.result, case.milestones, case.reason) == (before.result, before.milestones, before.reason)
+    assert office.states == ["started", "consumed", "consumed"]
+    office.wait_until(lambda: len(office.broker.on("outcomes")) == 2)
+    first, second = office.broker.on("outcomes")
+    assert first["id"] == second["id"]
+    assert alerts_of(office, "case-failed") == []
+    assert "case-closed-by-engine" in [row.action for row in office.rows(audit)]
+
+
+def test_a_decision_raised_past_the_ledger_is_kept_and_brings_a_lost_case_back_to_where_it_was(office: Office) -> None:
+    case = case_at(office, "approval")
+    office.real_engine.raise_event(case.instance_id, "approval_received", {"approved": True, "approver": "bob"})
+    office.wait_until(lambda: office.cases[0].stage == "waits for payment")
+    (row,) = [row for row in office.rows(events) if row.topic == "dapr-api"]
+    assert (row.state, row.instance_id, row.event_name) == ("consumed", case.instance_id, "approval_received")
+    lose(office)
+    office.wait_until(lambda: is_back(office))
+    office.pay()
+    office.wait_for_outcomes("completed")
+    assert [path for path, _ in office.partners.effects.values()] == ["/orders"]
+    assert office.states == ["started", "consumed", "consumed"]

@@ -41,9 +41,11 @@ class Journal:
         self.plan = case_input.plan
         self.milestones: list[str] = []
         self.handled: list[int] = []
+        self.direct: list[RaisedEvent] = []
         self.leftovers: Callable[[], list[RaisedEvent]] = list
         """Takes what the mailbox still keeps; asked when the case ends."""
         self._used: list[int] = []
+        self._direct: list[RaisedEvent] = []
         self._refused: list[Refusal] = []
         self._iterations: Counter[str] = Counter()
 
@@ -58,6 +60,9 @@ class Journal:
         if event.seq is not None:
             self._used.append(event.seq)
             self.handled.append(event.seq)
+        else:
+            self._direct.append(event)
+            self.direct.append(event)
 
     def refuse(self, event: RaisedEvent, reason: str) -> None:
         """The workflow saw this event and does not act on it."""
@@ -78,11 +83,13 @@ class Journal:
             arguments=arguments or {},
             used=list(self._used),
             refused=list(self._refused),
+            direct=list(self._direct),
             **record,
         )
         result = yield from self.call(name, step.model_dump(mode="json"))
         if "refused" not in result:  # a refused effect has recorded nothing: the next step carries it all
             self._used.clear()
+            self._direct.clear()
             self._refused.clear()
         return result
 

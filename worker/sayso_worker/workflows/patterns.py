@@ -112,7 +112,13 @@ def _await(
             journal.refuse(event, verdict.reason)
             yield from journal.record_refusals()
             event = yield from mailbox.next([*waits_for, *also_takes])
-        asked = DeadlineInput(case=journal.case, deadline=stage.deadline, waited_for=list(waits_for), handled=journal.handled)
+        asked = DeadlineInput(
+            case=journal.case,
+            deadline=stage.deadline,
+            waited_for=list(waits_for),
+            handled=journal.handled,
+            direct=[event.identity for event in journal.direct],
+        )
         answer = yield from journal.call("confirm_deadline", asked.model_dump(mode="json"))
         if answer["pending"] == 0:
             return None

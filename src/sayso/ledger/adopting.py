@@ -1,0 +1,85 @@
+"""Adopting: events that the engine has and the ledger has not get their row, so that they are known from then on.
+
+In: an event as it was raised. Out: its number in this ledger. It happens to what was raised past the ledger, when a workflow used
+it, and to what came after a backup that was restored. Its bytes are gone; its identity is not: a repetition is recognised.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from sqlalchemy import Row, bindparam, insert, select
+
+from sayso.contracts.workflow_io import CaseInput, CaseRef, RaisedEvent
+from sayso.ledger.database import Transaction
+from sayso.ledger.event_rows import move
+from sayso.ledger.schema import events
+from sayso.ledger.states import EventState
+
+DIRECT, RECOVERED = "dapr-api", "recovered"
+"""In place of the topic: raised past the ledger; lost by the ledger and found in the engine."""
+
+
+def adopt(tx: Transaction, case: CaseRef, event: RaisedEvent) -> int:
+    """The event's row for this case; made when there is none. The caller holds the case's lock."""
+    known = _known(tx, event.identity)
+    if known is not None:
+        if known.state == EventState.HELD:
+            move(tx, known, EventState.DELIVERING, f"for {case.instance_id} as {event.name}", instance_id=case.instance_id)
+        return int(known.seq)
+    received_at_ms = int(event.received_at.timestamp() * 1000) if event.received_at is not None else tx.now_ms
+    values = {
+        **_row(tx, case, RECOVERED if event.seq is not None else DIRECT, event.identity, event.data),
+        "event_name": event.name,
+        "payload": json.dumps(event.data),
+        "received_at_ms": received_at_ms,
+        "state": EventState.DELIVERED.value,
+        "reason": f"raised to {case.instance_id}, and found there",
+    }
+    if event.seq is not None and tx.one(_EVENT, {"seq": event.seq}) is None:
+        values["seq"] = event.seq
+    return int(tx.run(_INSERT.returning(events.c.seq), values).scalar_one())
+
+
+def adopt_start(tx: Transaction, given: CaseInput) -> int | None:
+    """The row of the event that opened the case, None when its input does not say which it was."""
+    if given.opened_by is None:
+        return None
+    known = _known(tx, given.opened_by)
+    if known is not None:
+        return int(known.seq)
+    values = {
+        **_row(tx, given.case, RECOVERED, given.opened_by, given.request),
+        "state": EventState.STARTED.value,
+        "reason": f"opened {given.case.instance_id}, which was found in the engine",
+        "received_at_ms": int(given.case.opened_at.timestamp() * 1000),
+    }
+    return int(tx.run(_INSERT.returning(events.c.seq), values).scalar_one())
+
+
+def _row(tx: Transaction, case: CaseRef, place: str, identity: str, data: Any) -> dict[str, Any]:
+    original = json.dumps(data).encode()
+    return {
+        "topic": place,
+        "digest": hashlib.sha256(identity.encode()).hexdigest(),
+        "original": original,
+        "identity": identity,
+        "workflow": case.workflow,
+        "key": case.key,
+        "instance_id": case.instance_id,
+        "updated_at_ms": tx.now_ms,
+        "last_seen_at_ms": tx.now_ms,
+        "sightings": 1,
+        "attempts": 0,
+    }
+
+
+def _known(tx: Transaction, identity: str) -> Row[Any] | None:
+    return tx.one(_BY_IDENTITY, {"identity": identity})
+
+
+_EVENT = select(events.c.seq).where(events.c.seq == bindparam("seq"))
+_BY_IDENTITY = select(events).where(events.c.identity == bindparam("identity"))
+_INSERT = insert(events)
