@@ -1,10 +1,12 @@
-"""The watch over the sidecar: ends a wedge of Dapr's workflow engine.
+"""The watch over the sidecar: ends two wedges of Dapr's workflow engine.
 
-In: whether our stream of work is established, and how many workers the sidecar counts. Out: a sidecar that was asked to end, when it
-has not counted our stream for `WEDGED_SECONDS`; whoever started it starts it again.
+In: whether our stream of work is established, how many workers the sidecar counts, whether its engine answers. Out: a sidecar that was
+asked to end, when it has not counted our stream for `WEDGED_SECONDS`, or counts it and has let every call to its engine hang for
+`HANGING_SECONDS`; whoever started it starts it again.
 
 When the last worker disconnects in the middle of a workflow's turn, daprd 1.18 can wait for that turn while the turn waits for a
-worker: the next worker's stream is accepted, and nothing runs any more (dapr/dapr#10408). A restart of daprd loses nothing.
+worker: the next worker's stream is accepted, and nothing runs any more (dapr/dapr#10408). When placement ends while a worker
+registers, daprd can go on waiting for its answer, and starts and raises hang for minutes. A restart of daprd loses nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +21,12 @@ from dapr.conf import settings as dapr_settings
 
 log = structlog.get_logger()
 WEDGED_SECONDS = 10.0
+HANGING_SECONDS = 30.0
 CALL_SECONDS = 3.0
+PROBE_SECONDS = 10.0
+"""How long the engine has to answer, and how often it is asked."""
+NOBODY = "sayso-watch"
+"""An instance that does not exist: the engine says so at once, if it says anything."""
 
 
 class Sidecar(Protocol):
@@ -27,6 +34,9 @@ class Sidecar(Protocol):
 
     def connected_workers(self) -> int | None:
         """How many workers it counts; None when it does not answer."""
+
+    def engine_answers(self) -> bool | None:
+        """Whether a call to its workflow engine is answered; None when the sidecar itself cannot be reached."""
 
     def shut_down(self) -> None:
         """Ask it to end."""
@@ -51,6 +61,16 @@ class DaprSidecar:
         except (httpx2.HTTPError, ValueError):
             return None
         return int((metadata.get("workflows") or {}).get("connectedWorkers", 0))
+
+    def engine_answers(self) -> bool | None:
+        """See `Sidecar.engine_answers`. Whatever it says is an answer."""
+        try:
+            self._client.post(f"/workflows/dapr/{NOBODY}/raiseEvent/ping", json={}, timeout=PROBE_SECONDS)
+        except httpx2.ReadTimeout:
+            return False
+        except httpx2.HTTPError:
+            return None
+        return True
 
     def shut_down(self) -> None:
         """See `Sidecar.shut_down`."""
@@ -78,16 +98,42 @@ class SidecarWatch:
         self._sidecar = sidecar
         self._clock = clock
         self._uncounted_since: float | None = None
+        self._hanging_since: float | None = None
+        self._asked_at: float | None = None
 
     def work(self) -> bool:
         """Ask the sidecar to end when it is wedged; there is never more to do at once."""
         # A stream that is being connected again, after daprd was away, is not one that daprd forgot.
-        if not self._is_streaming() or self._sidecar.connected_workers() != 0:
+        workers = self._sidecar.connected_workers() if self._is_streaming() else None
+        if workers is None:
+            self._uncounted_since = self._hanging_since = None
+        elif workers == 0:
+            self._hanging_since = None
+            self._wait_for_count()
+        else:
             self._uncounted_since = None
-        elif self._uncounted_since is None:
+            self._ask_engine()
+        return False
+
+    def _wait_for_count(self) -> None:
+        if self._uncounted_since is None:
             self._uncounted_since = self._clock()
         elif self._clock() - self._uncounted_since >= WEDGED_SECONDS:
-            log.error("the sidecar gives no work to anybody (dapr/dapr#10408): asked it to end, it is to be started again")
-            self._uncounted_since = None
-            self._sidecar.shut_down()
-        return False
+            self._end("the sidecar gives no work to anybody (dapr/dapr#10408)")
+
+    def _ask_engine(self) -> None:
+        now = self._clock()
+        if self._asked_at is not None and now - self._asked_at < PROBE_SECONDS:
+            return
+        self._asked_at = now
+        if self._sidecar.engine_answers() is not False:
+            self._hanging_since = None
+        elif self._hanging_since is None:
+            self._hanging_since = now
+        elif self._clock() - self._hanging_since >= HANGING_SECONDS:
+            self._end("the sidecar lets every call to its workflow engine hang")
+
+    def _end(self, why: str) -> None:
+        log.error("asked the sidecar to end, it is to be started again", why=why)
+        self._uncounted_since = self._hanging_since = None
+        self._sidecar.shut_down()

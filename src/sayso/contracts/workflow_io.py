@@ -134,6 +134,10 @@ class TaskDecision(Snapshot):
     channel: str = "topic"
 
 
+RECORDED_AT = "sayso:recorded_at"
+"""In the result of a step: when the ledger recorded it, by the database's clock. A rerun gets the same."""
+
+
 class StepInput(Snapshot):
     """The input of every activity: an optional effect's arguments, and what its one ledger transaction records.
 

@@ -14,14 +14,14 @@ from typing import Any
 
 from sqlalchemy import and_, bindparam, insert, select, update
 
-from sayso.contracts.workflow_io import DeadlineInput, StepInput
+from sayso.contracts.workflow_io import RECORDED_AT, DeadlineInput, StepInput
 from sayso.ledger import audit
 from sayso.ledger.adopting import adopt
 from sayso.ledger.cases import lock_case_key
 from sayso.ledger.closing import close_case
 from sayso.ledger.database import Transaction
 from sayso.ledger.event_rows import move
-from sayso.ledger.outbox import notify, publish
+from sayso.ledger.outbox import moment, notify, publish
 from sayso.ledger.schema import cases, events, steps, tasks
 from sayso.ledger.statements import locked
 from sayso.ledger.states import MATTERS_TO_A_CASE, EventState
@@ -37,7 +37,7 @@ def earlier_result(tx: Transaction, step: StepInput) -> dict[str, Any] | None:
     """The result that this step already has, or why it is skipped: its case has ended or is none of ours. None: it is to be done."""
     done = tx.one(_STEP, {"instance_id": step.case.instance_id, "step": step.step, "iteration": step.iteration})
     if done is not None:
-        return dict(json.loads(done.result))
+        return {**json.loads(done.result), RECORDED_AT: moment(done.done_at_ms).isoformat()}
     case = tx.one(_CASE, {"instance_id": step.case.instance_id})
     if case is None:
         return dict(SKIPPED if was_pruned(tx, step.case) else UNKNOWN)
@@ -45,7 +45,10 @@ def earlier_result(tx: Transaction, step: StepInput) -> dict[str, Any] | None:
 
 
 def complete_step(tx: Transaction, step: StepInput, result: dict[str, Any]) -> dict[str, Any]:
-    """Record the step and everything that goes with it; returns what the workflow gets."""
+    """Record the step and everything that goes with it; returns what the workflow gets.
+
+    A result that says when it was recorded comes from the engine's history: then it was recorded before.
+    """
     lock_case_key(tx, step.case.workflow, step.case.key)
     earlier = earlier_result(tx, step)
     if earlier is not None:
@@ -54,14 +57,15 @@ def complete_step(tx: Transaction, step: StepInput, result: dict[str, Any]) -> d
         return earlier
     case = tx.one(_CASE, {"instance_id": step.case.instance_id})
     assert case is not None  # or it would have been skipped
+    done_at = datetime.fromisoformat(result[RECORDED_AT]) if RECORDED_AT in result else moment(tx.now_ms)
     tx.run(
         _INSERT_STEP,
         {
             "instance_id": step.case.instance_id,
             "step": step.step,
             "iteration": step.iteration,
-            "result": json.dumps(result),
-            "done_at_ms": tx.now_ms,
+            "result": json.dumps({name: value for name, value in result.items() if name != RECORDED_AT}),
+            "done_at_ms": (done_at - EPOCH) // timedelta(milliseconds=1),
         },
     )
     step = step.model_copy(update={"used": [*step.used, *(adopt(tx, step.case, event) for event in step.direct)]})
@@ -72,7 +76,7 @@ def complete_step(tx: Transaction, step: StepInput, result: dict[str, Any]) -> d
         close_case(tx, step.case, step.closing, case.opened_at_ms)
     elif step.stage is not None:
         tx.run(_UPDATE_CASE, {"this_case": step.case.instance_id, "stage": step.stage, "updated_at_ms": tx.now_ms})
-    return result
+    return {**result, RECORDED_AT: done_at.isoformat()}
 
 
 def confirm_deadline(tx: Transaction, asked: DeadlineInput) -> dict[str, Any]:
@@ -80,9 +84,11 @@ def confirm_deadline(tx: Transaction, asked: DeadlineInput) -> dict[str, Any]:
 
     `pending` counts events that were in the ledger in time and that the workflow has not seen yet: it waits for them. Events that
     nobody has looked at yet may be such events, so they count too; and so do those that an instance used which the engine then lost.
+    `early_ms` is what is left of the time by the database's clock: the engine's, which fired the timer, may run ahead.
     """
     lock_case_key(tx, asked.case.workflow, asked.case.key)
     deadline_ms = (asked.deadline - EPOCH) // timedelta(milliseconds=1)
+    early_ms = max(0, deadline_ms + 1 - tx.now_ms)
     in_time = events.c.received_at_ms <= deadline_ms
     mine = tx.all(
         select(events.c.seq, events.c.identity).where(
@@ -97,13 +103,13 @@ def confirm_deadline(tx: Transaction, asked: DeadlineInput) -> dict[str, Any]:
     unlooked_at = and_(events.c.state == EventState.RECEIVED.value, events.c.attempts == 0)
     unrouted = tx.one(select(events.c.seq).where(unlooked_at, in_time).limit(1))
     pending = len(unseen) + (unrouted is not None)
-    if pending == 0:
+    if pending == early_ms == 0:
         tx.run(
             update(tasks)
             .where(tasks.c.instance_id == asked.case.instance_id, tasks.c.state == "open", tasks.c.due_at_ms <= deadline_ms + 1)
             .values(state="expired")
         )
-    return {"pending": pending}
+    return {"pending": pending, "early_ms": early_ms}
 
 
 def _mark_events(tx: Transaction, step: StepInput) -> None:
@@ -170,7 +176,7 @@ def _announce(tx: Transaction, step: StepInput) -> None:
         )
 
 
-_STEP = select(steps.c.result).where(
+_STEP = select(steps.c.result, steps.c.done_at_ms).where(
     steps.c.instance_id == bindparam("instance_id"), steps.c.step == bindparam("step"), steps.c.iteration == bindparam("iteration")
 )
 _CASE = select(cases).where(cases.c.instance_id == bindparam("instance_id"))

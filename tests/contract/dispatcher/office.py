@@ -70,7 +70,7 @@ def memory_engine(ledger: Ledger, partners: MemoryPartners) -> MemoryEngine:
 class Office:
     """Starts its dispatcher when it is opened for business with `open()`: what came before waits."""
 
-    def __init__(self, ledger: Ledger, make_engine: Callable[[Ledger, MemoryPartners], Any], settings: Settings = SETTINGS) -> None:
+    def __init__(self, ledger: Ledger, make_engine: Callable[[Ledger, MemoryPartners], Any], settings: Settings | None = None) -> None:
         self.ledger = ledger
         self.settings = settings
         self.partners = MemoryPartners()
@@ -87,13 +87,13 @@ class Office:
         (case,) = self.cases
         return str(case.instance_id)
 
-    def open(self, replicas: int = 1) -> None:
+    def open(self, replicas: int = 1, settings: Settings | None = None) -> None:
         for number in range(replicas):
             ledger = self.ledger if number == 0 else Ledger(self.ledger.url)
             if number:
                 self._ledgers.append(ledger)
             ledger_id = read_ledger_id(ledger)
-            dispatcher = Dispatcher(ledger, self.engine, self.publisher, BINDINGS, self.settings, ledger_id)
+            dispatcher = Dispatcher(ledger, self.engine, self.publisher, BINDINGS, settings or self.settings, ledger_id)
             dispatcher.start()
             self._dispatchers.append(dispatcher)
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from office import Office
+from office import SETTINGS, Office
 
 from sayso.correlation.correlate import correlate
 from sayso.ledger.driving import lease_jobs
@@ -15,6 +15,7 @@ from sayso.ledger.intake import receive
 from sayso.ledger.outbox import lease_outgoing
 from sayso.ledger.schema import events, outbox
 from sayso.ledger.states import FAILED
+from sayso.settings import PurchaseSettings
 
 
 def test_a_purchase_is_approved_placed_paid_and_its_outcome_published(office: Office) -> None:
@@ -196,14 +197,31 @@ def test_a_bug_in_correlation_keeps_the_event_says_so_and_blocks_nothing(office:
 
 
 def test_nobody_decides_and_the_order_is_cancelled(office: Office) -> None:
-    office.open()
+    purchase = PurchaseSettings(approval_timeout=timedelta(seconds=2))
+    office.open(settings=SETTINGS.model_copy(update={"purchase": purchase}))
     office.buy()
     office.wait_until(lambda: office.cases and office.cases[0].phase == "running")
-    office.real_engine.advance(timedelta(hours=24, seconds=1))
+
+    def times_out() -> bool:
+        office.real_engine.advance(timedelta(seconds=1))
+        return office.outcomes == ["timed_out"]
+
+    office.wait_until(times_out)
     office.wait_for_outcomes("timed_out")
     office.decide()
     office.wait_until(lambda: office.states == ["started", "late"])
     office.wait_until(lambda: office.broker.on("deadletters"))
+
+
+def test_an_engine_whose_clock_runs_ahead_does_not_end_a_case_before_its_time(office: Office) -> None:
+    office.open()
+    office.buy()
+    office.wait_until(lambda: office.cases and office.cases[0].phase == "running")
+    office.real_engine.advance(timedelta(hours=24, minutes=1))
+    assert office.cases[0].phase == "running"
+    office.decide()
+    office.pay()
+    office.wait_for_outcomes("completed")
 
 
 def test_a_decision_that_is_in_the_ledger_in_time_counts_although_the_timer_fires_first(office: Office) -> None:

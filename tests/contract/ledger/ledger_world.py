@@ -13,6 +13,7 @@ from sqlalchemy import Row, Table, select, update
 
 from sayso.contracts.dead_letter import Marks
 from sayso.contracts.workflow_io import CaseInput, CaseRef, Closing, DeadlineInput, StepInput
+from sayso.contracts.workflow_io import RECORDED_AT, CaseInput, CaseRef, Closing, DeadlineInput, StepInput
 from sayso.correlation.bindings import Bindings, load_bindings
 from sayso.correlation.correlate import correlate
 from sayso.ledger import Ledger, read_ledger_id
@@ -149,8 +150,10 @@ class World:
             self.settle(job)
 
     def step(self, name: str, result: dict[str, Any] | None = None, ref: CaseRef | None = None, **record: Any) -> dict[str, Any]:
+        """The step's result, without the time at which it was recorded."""
         step = StepInput(case=ref or self.ref, step=name, **record)
-        return self.ledger.transact(partial(complete_step, step=step, result=result or {}))
+        done = self.ledger.transact(partial(complete_step, step=step, result=result or {}))
+        return {name: value for name, value in done.items() if name != RECORDED_AT}
 
     def close(self, outcome: str = "completed", result: Any = "done", **record: Any) -> dict[str, Any]:
         closing = Closing.model_validate({"outcome": outcome, "result": result})

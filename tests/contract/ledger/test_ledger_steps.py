@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,11 +12,21 @@ from ledger_world import World, cloudevent
 from sqlalchemy import update
 
 from sayso.contracts.cases import Outcome
-from sayso.contracts.workflow_io import CaseRef, Closing, Notice, OutgoingEvent, Refusal, StepInput, TaskDecision
+from sayso.contracts.workflow_io import (
+    RECORDED_AT,
+    CaseRef,
+    Closing,
+    DeadlineInput,
+    Notice,
+    OutgoingEvent,
+    Refusal,
+    StepInput,
+    TaskDecision,
+)
 from sayso.ledger.audit import record
 from sayso.ledger.outbox import notify, publish
 from sayso.ledger.schema import audit, cases, events, notices, outbox, steps, tasks
-from sayso.ledger.steps import complete_step
+from sayso.ledger.steps import complete_step, confirm_deadline
 
 APPROVE = TaskDecision(decision="approve", decided_by="bob", comment="fine")
 COMMAND = OutgoingEvent(slot="payment-requested", topic="payment-commands", type="sayso.payment.requested.v1", data={"n": 1})
@@ -57,6 +68,13 @@ def test_a_rerun_of_a_step_gives_the_same_result_and_has_no_second_effect(runnin
     assert running.step("place_order", {"order": 8}, **record) == first
     assert [running.rows(table) for table in (events, cases, steps, tasks, outbox, notices, audit)] == before
     assert running.step("place_order", {"order": 9}, iteration=1) == {"order": 9}
+
+
+def test_a_step_says_when_it_was_recorded_and_a_rerun_says_the_same(running: World) -> None:
+    step = StepInput(case=running.ref, step="place_order")
+    first = running.ledger.transact(partial(complete_step, step=step, result={"order": 7}))
+    assert datetime.fromisoformat(first[RECORDED_AT]).timestamp() * 1000 == pytest.approx(running.rows(steps)[0].done_at_ms)
+    assert running.ledger.transact(partial(complete_step, step=step, result={"order": 8})) == first
 
 
 def test_a_step_of_a_closed_case_does_nothing(running: World) -> None:
@@ -185,12 +203,30 @@ class TestDeadline:
             lambda tx: tx.run(update(events).where(events.c.type == "sayso.approval.decided.v1").values(received_at_ms=at_ms))
         )
 
+    def past(self, world: World, deadline: datetime) -> datetime:
+        """The same deadline, passed a moment ago by the database's clock, with all that was received as much earlier."""
+        span = deadline - datetime.now(UTC) + timedelta(seconds=1)
+        world.change(events, received_at_ms=events.c.received_at_ms - round(span.total_seconds() * 1000))
+        world.change(tasks, due_at_ms=tasks.c.due_at_ms - round(span.total_seconds() * 1000))
+        return deadline - span
+
+    def test_a_deadline_that_has_not_passed_by_the_databases_clock_is_early(self, world: World, deadline: datetime) -> None:
+        asked = DeadlineInput(case=world.ref, deadline=deadline, waited_for=["approval_received"])
+        answer = world.ledger.transact(partial(confirm_deadline, asked=asked))
+        assert answer["pending"] == 0
+        assert timedelta(hours=23) < timedelta(milliseconds=answer["early_ms"]) <= timedelta(hours=24, milliseconds=1)
+        assert world.task.state == "open"
+        asked = asked.model_copy(update={"deadline": self.past(world, deadline)})
+        assert world.ledger.transact(partial(confirm_deadline, asked=asked)) == {"pending": 0, "early_ms": 0}
+        assert world.task.state == "expired"
+
     @pytest.mark.parametrize(("after", "pending"), [(timedelta(0), 1), (timedelta(milliseconds=1), 0), (-timedelta(hours=1), 1)])
     @pytest.mark.parametrize("raised", [True, False])
     def test_a_decision_counts_if_it_was_received_in_time_raised_or_not(
         self, world: World, deadline: datetime, after: timedelta, pending: int, raised: bool
     ) -> None:
         world.decide()
+        deadline = self.past(world, deadline)
         self.received_at(world, deadline + after)
         if raised:
             world.drive()

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sayso.contracts.workflow_io import CaseInput, CaseRef, Closing, RaisedEvent, StepInput
+from sayso.contracts.workflow_io import RECORDED_AT, CaseInput, CaseRef, Closing, RaisedEvent, StepInput
 from sayso.policy import POLICIES
 from sayso.settings import Settings
 from sayso.testing.workflow_run import WorkflowRun
@@ -17,7 +17,8 @@ OPENED_AT = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 
 
 class CaseRun:
-    """`refusals` is what services say no to; `pending` is what `confirm_deadline` answers, one after the other, then 0."""
+    """`refusals` is what services say no to; `pending` and `early` are what `confirm_deadline` answers, one after the other, then 0;
+    `recorded_at` is when the ledger says that each step was recorded."""
 
     def __init__(
         self,
@@ -29,6 +30,8 @@ class CaseRun:
         opened_at: datetime = OPENED_AT,
     ) -> None:
         self.pending: list[int] = []
+        self.early: list[timedelta] = []
+        self.recorded_at: datetime | None = None
         self.deadlines: list[dict[str, Any]] = []
         self._refusals = refusals or {}
         self._seq = 10
@@ -101,10 +104,13 @@ class CaseRun:
 
     def _step(self, name: str) -> Any:
         def activity(_ctx: object, _step: dict[str, Any]) -> dict[str, Any]:
-            return {"refused": self._refusals[name]} if name in self._refusals else {"done": name}
+            if name in self._refusals:
+                return {"refused": self._refusals[name]}
+            return {"done": name} | ({RECORDED_AT: self.recorded_at.isoformat()} if self.recorded_at else {})
 
         return activity
 
     def _confirm_deadline(self, _ctx: object, asked: dict[str, Any]) -> dict[str, Any]:
         self.deadlines.append(asked)
-        return {"pending": self.pending.pop(0) if self.pending else 0}
+        early = self.early.pop(0) if self.early else timedelta(0)
+        return {"pending": self.pending.pop(0) if self.pending else 0, "early_ms": early // timedelta(milliseconds=1)}

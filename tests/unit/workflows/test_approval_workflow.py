@@ -93,6 +93,7 @@ def test_nobody_decides_for_three_days_and_the_request_times_out(open_request: A
             "deadline": "2026-01-08T09:00:00Z",
             "waited_for": ["approval_received", "withdraw_requested"],
             "handled": [],
+            "direct": [],
         }
     ]
 

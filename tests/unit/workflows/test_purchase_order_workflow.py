@@ -277,3 +277,32 @@ def test_a_payment_received_after_its_deadline_does_not_pay(open_order: Any) -> 
     assert case.refusals == {12: "it arrived at 2026-01-12 09:00:00 UTC, after the deadline"}
     case.pass_time(seconds=1)
     assert case.closing.outcome == "payment_failed"
+
+
+def test_a_timer_that_fires_before_its_time_by_the_ledgers_clock_ends_nothing(open_order: Any) -> None:
+    """The engine's clock runs ten minutes ahead: the decision that comes in the last of them counts."""
+    case = open_order()
+    case.early = [timedelta(minutes=10), timedelta(minutes=5)]
+    case.pass_time(hours=24, seconds=1)
+    assert len(case.deadlines) == 1
+    case.pass_time(minutes=5)
+    assert len(case.deadlines) == 2
+    case.receive(case.decided(received_at=OPENED_AT + timedelta(hours=23, minutes=59), approved=True, approver="bob"))
+    assert case.step("place_order").decision is not None
+
+
+def test_a_clock_that_ran_ahead_only_delays_the_end(open_order: Any) -> None:
+    case = open_order()
+    case.early = [timedelta(minutes=10)]
+    case.pass_time(hours=24, seconds=1)
+    assert not case.run.has_ended
+    case.pass_time(minutes=5)
+    assert case.closing.outcome == "timed_out"
+
+
+def test_a_run_that_begins_anew_has_no_more_time_for_the_payment_than_the_lost_one(open_order: Any) -> None:
+    case = open_order()
+    case.recorded_at = OPENED_AT - timedelta(days=6)
+    case.approve()
+    case.pass_time(days=1, seconds=2)
+    assert case.closing.outcome == "payment_failed"

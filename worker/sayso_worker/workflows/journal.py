@@ -12,7 +12,7 @@ from typing import Any
 
 from dapr.ext.workflow import DaprWorkflowContext, RetryPolicy
 
-from sayso.contracts.workflow_io import ANSWERS_TO, CaseInput, Closing, RaisedEvent, Refusal, StepInput
+from sayso.contracts.workflow_io import ANSWERS_TO, RECORDED_AT, CaseInput, Closing, RaisedEvent, Refusal, StepInput
 from sayso.errors import SaysoError
 
 Yields = Generator[Any, Any, Any]
@@ -40,6 +40,8 @@ class Journal:
         self.case = case_input.case
         self.plan = case_input.plan
         self.milestones: list[str] = []
+        self.recorded_at: datetime | None = None
+        """When the ledger recorded the last step."""
         self.handled: list[int] = []
         self.direct: list[RaisedEvent] = []
         self.leftovers: Callable[[], list[RaisedEvent]] = list
@@ -87,6 +89,8 @@ class Journal:
             **record,
         )
         result = yield from self.call(name, step.model_dump(mode="json"))
+        if RECORDED_AT in result:
+            self.recorded_at = datetime.fromisoformat(result[RECORDED_AT])
         if "refused" not in result:  # a refused effect has recorded nothing: the next step carries it all
             self._used.clear()
             self._direct.clear()

@@ -27,7 +27,8 @@ GRACE = timedelta(seconds=1)
 PENDING_PAUSE_FIRST = timedelta(seconds=1)
 PENDING_PAUSE_MAX = timedelta(minutes=5)
 PENDING_ROUNDS_MAX = 100
-"""How long a decision that is in the ledger in time is waited for while nothing delivers it: about eight hours."""
+"""How long a decision that is in the ledger in time is waited for while nothing delivers it: about eight hours. So far the engine's
+clock may run ahead of the database's, too."""
 
 DECISIONS = ("approval_received", WITHDRAW_EVENT)
 PAYMENTS = ("payment_received", "payment_failed")
@@ -78,8 +79,11 @@ def await_decision(journal: Journal, mailbox: Mailbox, requester: str | None) ->
 
 
 def await_payment(journal: Journal, mailbox: Mailbox, amount: Decimal, currency: str, timeout_seconds: float) -> Yields:
-    """Wait for the payment of exactly `amount` in `currency`: `Captured`, `PaymentFailed`, or None when the time is over."""
-    deadline = journal.now + timedelta(seconds=timeout_seconds)
+    """Wait for the payment of exactly `amount` in `currency`: `Captured`, `PaymentFailed`, or None when the time is over.
+
+    The time begins with the last step, as the ledger has it: a run that begins anew has no more of it than the lost one had.
+    """
+    deadline = (journal.recorded_at or journal.now) + timedelta(seconds=timeout_seconds)
     stage = Stage(journal.case.workflow, None, deadline, journal.plan.accept_raw_raise)
 
     def judge(event: RaisedEvent) -> Captured | PaymentFailed | Refused:
@@ -120,8 +124,12 @@ def _await(
             direct=[event.identity for event in journal.direct],
         )
         answer = yield from journal.call("confirm_deadline", asked.model_dump(mode="json"))
-        if answer["pending"] == 0:
+        early = timedelta(milliseconds=answer.get("early_ms", 0))
+        if answer["pending"] == 0 and not early:
             return None
+        if early:  # by the ledger's clock, which says what came in time; a short wait, because the engine's may be set back
+            mailbox.wait_until(journal.now + min(early + GRACE, PENDING_PAUSE_MAX))
+            continue
         mailbox.wait_until(journal.now + pause)
         pause = min(2 * pause, PENDING_PAUSE_MAX)
     return None
