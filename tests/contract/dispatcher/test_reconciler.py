@@ -112,9 +112,9 @@ def test_an_event_that_the_history_does_not_have_is_raised_again_once(office: Of
     real = office.engine.raise_event
 
     def raise_event(instance_id: str, name: str, payload: dict[str, Any]) -> None:
-        if swallowed:
-            real(instance_id, name, payload)
         swallowed.append(name)
+        if len(swallowed) > 1:
+            real(instance_id, name, payload)
 
     monkeypatch.setattr(office.engine, "raise_event", raise_event)
     office.decide()
