@@ -8,7 +8,7 @@ was measured: tests/integration/test_dapr_facts.py.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
@@ -26,6 +26,9 @@ END_SECONDS = 10
 NO_SUCH_INSTANCE = "no such instance exists"  # the code differs by replica, the text does not
 HISTORY_BYTES_MAX = 16 * 1024 * 1024
 """What an answer of the sidecar may weigh: more than the history at which Dapr stalls a workflow."""
+
+
+LISTED_AT_ONCE = 1_000
 
 
 class NoSuchInstanceError(TransientError):
@@ -105,6 +108,9 @@ class Engine(Protocol):
     def discard(self, instance_id: str) -> None:
         """Forget an instance that cannot go on. When this fails in between, it `is_discarded`, and is to be discarded again."""
 
+    def instance_ids(self) -> Iterator[str]:
+        """Every instance that the engine keeps, also ended ones."""
+
 
 class DaprEngine:
     """Dapr Workflow, over the sidecar's gRPC port."""
@@ -171,6 +177,13 @@ class DaprEngine:
             self._client.wait_for_workflow_completion(instance_id, timeout_in_seconds=END_SECONDS)
             self._client.purge_workflow(instance_id)
         except (grpc.RpcError, DaprInternalError, TimeoutError) as error:
+            raise _translated(error) from error
+
+    def instance_ids(self) -> Iterator[str]:
+        """See `Engine.instance_ids`."""
+        try:
+            yield from self._client.iter_workflow_instance_ids(page_size=LISTED_AT_ONCE)
+        except grpc.RpcError as error:
             raise _translated(error) from error
 
 

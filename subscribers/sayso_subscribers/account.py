@@ -18,17 +18,20 @@ Model = TypeVar("Model", bound=BaseModel)
 
 def account_of(history: Iterable[HistoryEntry]) -> Account | None:
     """Read it."""
+    entries = list(history)
+    asked = {
+        entry.number: step
+        for entry in entries
+        if entry.kind == "TASK_SCHEDULED" and (step := _read(StepInput, entry.data)) is not None
+    }  # first, because daprd may record an answer before its call
     given: CaseInput | None = None
     raised: list[RaisedEvent] = []
-    asked: dict[int, StepInput] = {}
     steps: list[tuple[StepInput, dict[str, Any]]] = []
-    for entry in history:
+    for entry in entries:
         if entry.kind == "EXECUTION_STARTED":
             given = _read(CaseInput, entry.data)
         elif entry.kind == "EVENT_RAISED" and given is not None:
             raised.append(RaisedEvent.from_engine(given.case.instance_id, entry.name or "", entry.data))
-        elif entry.kind == "TASK_SCHEDULED" and (step := _read(StepInput, entry.data)) is not None:
-            asked[entry.number] = step
         elif entry.kind == "TASK_COMPLETED" and entry.answers in asked and isinstance(entry.data, dict):
             steps.append((asked[entry.answers], entry.data))
     return Account(given=given, raised=raised, steps=steps) if given is not None else None

@@ -10,14 +10,16 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
+from itertools import islice
 
 import structlog
 
 from sayso.engine import Engine, InstanceState
 from sayso.errors import TransientError
 from sayso.ledger import Ledger
-from sayso.ledger.rebuilding import close_by_engine
+from sayso.ledger.rebuilding import close_by_engine, record_account
 from sayso.ledger.reconciling import Check, check_all_soon, found_absent, found_running, found_stuck, lease_checks, postpone_check
+from sayso.ledger.restoring import survey_done, survey_wanted, unknown_of
 from sayso.settings import Settings
 from sayso_subscribers.account import account_of
 from sayso_subscribers.unanswered import unanswered
@@ -26,6 +28,7 @@ log = structlog.get_logger()
 BATCH = 16
 LEASE_SECONDS = 60.0
 RETRY_MS = 15_000
+SURVEYED_AT_ONCE = 200
 
 
 class Reconciler:
@@ -45,9 +48,11 @@ class Reconciler:
         self._engine = engine
         self._settings = settings.reconciler
         self._all_checked_at: float | None = None
+        self._surveyed_at: float | None = None
 
     def work(self) -> bool:
         """Compare; returns whether there may be more."""
+        self._survey_when_wanted()
         until = self._monotonic() + LEASE_SECONDS / 2
         take = partial(lease_checks, settings=self._settings, lease_ms=int(LEASE_SECONDS * 1000), limit=BATCH)
         batch = self._ledger.transact(take)
@@ -56,6 +61,32 @@ class Reconciler:
                 return False  # a slow engine is not hurried; what is left comes back when its lease is over
             self._compare(check)
         return len(batch) == BATCH
+
+    @property
+    def has_surveyed(self) -> bool:
+        """Whether the engine was asked what a restored ledger does not know; before that no event may open a case."""
+        return self._surveyed_at is not None
+
+    def _survey_when_wanted(self) -> None:
+        now = self._monotonic()
+        if self._surveyed_at is None or now - self._surveyed_at > RETRY_MS / 1000:
+            if self._ledger.read(survey_wanted):
+                self._survey()
+            self._surveyed_at = now
+
+    def _survey(self) -> None:
+        """Rebuild every case of this ledger that only the engine knows, earlier generations first."""
+        unknown: set[str] = set()
+        ids = iter(self._engine.instance_ids())
+        while some := list(islice(ids, SURVEYED_AT_ONCE)):
+            unknown |= self._ledger.read(partial(unknown_of, instance_ids=some))
+        accounts = [account for one in unknown if (account := account_of(self._engine.history(one))) is not None]
+        done = True
+        for account in sorted(accounts, key=lambda account: account.given.case.generation):
+            done &= self._ledger.transact(partial(record_account, account=account))
+        log.info("asked the engine for cases that the ledger lacks", found=len(accounts), done=done)
+        if done:
+            self._ledger.transact(survey_done)
 
     def _compare(self, check: Check) -> None:
         try:
@@ -80,7 +111,9 @@ class Reconciler:
         elif state.has_ended:
             self._close(check, state)
         else:
-            account = account_of(self._engine.history(check.instance_id)) if check.raised else None
+            account = account_of(self._engine.history(check.instance_id)) if check.raised or check.whole else None
+            if check.whole and account is not None:
+                self._ledger.transact(partial(record_account, account=account))
             seen = {event.identity for event in account.raised} if account is not None else set()
             record = partial(found_running, check=check, settings=self._settings, status=state.status, seen=seen)
             if self._ledger.transact(record):

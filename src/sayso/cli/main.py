@@ -20,7 +20,7 @@ from sayso.cli.runtime_commands import doctor, runtime_app
 from sayso.cli.serve_commands import serve
 from sayso.cli.simulate_commands import simulate
 from sayso.cli.stack_commands import down, logs, status, up
-from sayso.cli.upkeep_commands import config_app, ledger_app
+from sayso.cli.upkeep_commands import backup, config_app, ledger_app, restore
 from sayso.errors import ConfigurationError, SaysoError
 
 app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, help="Event-driven approvals on Dapr.")
@@ -45,8 +45,8 @@ app.add_typer(ledger_app, name="ledger", rich_help_panel=PROCESSES)
 app.add_typer(audit_app, name="audit", rich_help_panel=PROCESSES)
 app.add_typer(config_app, name="config", rich_help_panel=PROCESSES)
 app.command(rich_help_panel=PEOPLE)(notices)
-app.command(rich_help_panel=PROCESSES)(serve)
-app.command(rich_help_panel=PROCESSES)(simulate)
+for upkeep in (serve, simulate, backup, restore):
+    app.command(rich_help_panel=PROCESSES)(upkeep)
 
 
 @app.callback()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from sayso.cli.output import out, print_json, printable, say, table
 from sayso.correlation.bindings import Bindings, load_bindings
 from sayso.directory import load_directory
+from sayso.errors import ConfigurationError
 from sayso.ledger import open_ledger, read_ledger_id
+from sayso.ledger.backup import back_up, restore
 from sayso.ledger.queries.reading import in_words, place_of
 from sayso.services import load_services
+from sayso.stack import leftovers
 from sayso.stack_address import find_stack
 
 
@@ -26,6 +30,36 @@ def upgrade_ledger(*, as_json: bool) -> None:
         print_json({"ledger": place, "id": ledger_id})
     else:
         out().print(f"the ledger at {printable(place)} has the tables of this version (id {ledger_id})", markup=False)
+
+
+def back_up_ledger(file: Path, *, as_json: bool) -> None:
+    """Write the backup."""
+    ledger = find_stack().ledger()
+    try:
+        count = back_up(ledger, file)
+    finally:
+        ledger.close()
+    if as_json:
+        print_json({"file": str(file), "events": count})
+    else:
+        out().print(f"{printable(str(file))} has the ledger with {count} events", markup=False)
+
+
+def restore_ledger(file: Path, *, replace: bool, as_json: bool) -> None:
+    """Restore the backup into the ledger of this stack, which must be stopped."""
+    stack = find_stack()
+    if leftovers.supervisor_of(stack.state) is not None:
+        raise ConfigurationError("the stack is running; stop it first: sayso down")
+    ledger = open_ledger(stack.ledger_url)
+    try:
+        count = restore(ledger, file, replace=replace)
+    finally:
+        ledger.close()
+    if as_json:
+        print_json({"ledger": in_words(place_of(stack.ledger_url)), "events": count})
+        return
+    out().print(f"the ledger is as it was when {printable(str(file))} was written, with {count} events", markup=False)
+    say("when the stack starts, it asks the engine for what the ledger does not know")
 
 
 def check_configuration(*, as_json: bool) -> None:

@@ -1,7 +1,8 @@
-"""`sayso ledger upgrade`, `sayso ledger prune`, `sayso config check`: what is done around the processes."""
+"""`sayso backup`, `sayso restore`, `sayso ledger upgrade|prune`, `sayso config check`: what is done around the processes."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -46,3 +47,27 @@ def check(as_json: Json = False) -> None:
     from sayso.cli.upkeep import check_configuration  # noqa: PLC0415 - CEL takes a moment to load
 
     check_configuration(as_json=as_json)
+
+
+def backup(
+    file: Annotated[Path, typer.Argument(help="The file to write; it must not exist.")],
+    as_json: Json = False,
+) -> None:
+    """Write the whole ledger, as it is now, to one SQLite file. The stack may be running."""
+    from sayso.cli.upkeep import back_up_ledger  # noqa: PLC0415 - database drivers take a moment to load
+
+    back_up_ledger(file, as_json=as_json)
+
+
+def restore(
+    file: Annotated[Path, typer.Argument(help="A file that `sayso backup` wrote.")],
+    replace: Annotated[bool, typer.Option("--replace", help="Also when the ledger has events: they are lost.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Put the ledger back to what it was when the backup was written. Stop subscribers and workers first.
+
+    When they start again, they ask the engine for what the ledger does not know, and go on.
+    """
+    from sayso.cli.upkeep import restore_ledger  # noqa: PLC0415 - database drivers take a moment to load
+
+    restore_ledger(file, replace=replace, as_json=as_json)

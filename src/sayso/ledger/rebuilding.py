@@ -29,14 +29,14 @@ NO_EFFECT = ("refused", "skipped")
 
 
 def record_account(tx: Transaction, account: Account) -> bool:
-    """Record what is missing. False when the case cannot be rebuilt now: an earlier one of its key is open, or missing itself."""
+    """Record what is missing. False when the case cannot be rebuilt now, because an earlier one of its key is open."""
     ref = account.given.case
     generations = lock_case_key(tx, ref.workflow, ref.key)
     case = tx.one(_CASE, {"instance_id": ref.instance_id})
     if case is None:
         if ref.generation <= generations:
             return True  # it was here and was pruned
-        if ref.generation > generations + 1 or tx.one(_OPEN, {"workflow": ref.workflow, "key": ref.key}) is not None:
+        if tx.one(_OPEN, {"workflow": ref.workflow, "key": ref.key}) is not None:
             return False
         _insert_case(tx, account.given)
     elif case.phase == "closed":

@@ -20,6 +20,7 @@ from sayso.ledger.database import Transaction
 from sayso.ledger.driving import RUNNING, STARTING
 from sayso.ledger.event_rows import move
 from sayso.ledger.outbox import moment
+from sayso.ledger.restoring import restored_at_ms
 from sayso.ledger.schema import cases, events
 from sayso.ledger.statements import locked
 from sayso.ledger.states import EventState
@@ -31,12 +32,16 @@ SUSPICIOUS = frozenset({"STALLED", "SUSPENDED"})
 
 @dataclass(frozen=True)
 class Check:
-    """A leased case that is to be compared; `raised` are the identities that its instance must have seen by now."""
+    """A leased case that is to be compared; `raised` are the identities that its instance must have seen by now.
+
+    `whole`: the ledger was restored since it was compared last, so its instance may have done more than the ledger knows.
+    """
 
     instance_id: str
     workflow: str
     key: str
     raised: frozenset[str]
+    whole: bool = False
 
 
 def lease_checks(tx: Transaction, settings: ReconcilerSettings, lease_ms: int, limit: int) -> list[Check]:
@@ -44,10 +49,20 @@ def lease_checks(tx: Transaction, settings: ReconcilerSettings, lease_ms: int, l
     values = {"now_ms": tx.now_ms, "until_ms": tx.now_ms + lease_ms, "max_rows": limit}
     leased = tx.all(_lease(tx.dialect), values)
     raised: dict[str, set[str]] = {row.instance_id: set() for row in leased}
+    restored = restored_at_ms(tx) if leased else None
     seen_by = tx.now_ms - _ms(settings.unseen_after)
     for row in tx.all(_RAISED, {"instance_ids": list(raised), "seen_by": seen_by}) if leased else ():
         raised[row.instance_id].add(row.identity)
-    return [Check(row.instance_id, row.workflow, row.key, frozenset(raised[row.instance_id])) for row in leased]
+    return [
+        Check(
+            row.instance_id,
+            row.workflow,
+            row.key,
+            frozenset(raised[row.instance_id]),
+            restored is not None and max(row.opened_at_ms, row.checked_at_ms or 0) < restored,
+        )
+        for row in leased
+    ]
 
 
 def found_running(tx: Transaction, check: Check, settings: ReconcilerSettings, status: str, seen: Collection[str]) -> int:
@@ -83,7 +98,7 @@ def found_absent(tx: Transaction, check: Check, settings: ReconcilerSettings) ->
 
 def found_stuck(tx: Transaction, check: Check, settings: ReconcilerSettings, activity: str) -> bool:
     """The engine was told to forget the instance, because it waits for an answer that it has lost: from now on it is absent."""
-    case = _locked_case(tx, check)
+    case = locked_case(tx, check)
     if case is None:
         return False
     reason = f"{check.instance_id} waited for {activity}, whose answer the engine had lost; it was discarded, to be started again"
@@ -201,4 +216,4 @@ def _lease(dialect: str) -> Any:
     due = due.order_by(cases.c.check_at_ms).limit(bindparam("max_rows"))
     chosen = locked(dialect, due, skip_locked=True).scalar_subquery()
     statement = update(cases).where(cases.c.instance_id.in_(chosen)).values(check_at_ms=bindparam("until_ms"))
-    return statement.returning(cases.c.instance_id, cases.c.workflow, cases.c.key)
+    return statement.returning(cases.c.instance_id, cases.c.workflow, cases.c.key, cases.c.opened_at_ms, cases.c.checked_at_ms)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from sayso.engine import Engine, HistoryEntry, InstanceState
@@ -73,6 +73,10 @@ class FaultyEngine(Faults):
     def discard(self, instance_id: str) -> None:
         """See `Engine.discard`."""
         self._call("discard", lambda: self._engine.discard(instance_id))
+
+    def instance_ids(self) -> Iterator[str]:
+        """See `Engine.instance_ids`."""
+        return self._call("instance_ids", self._engine.instance_ids)
 
 
 class FaultyPublisher(Faults):

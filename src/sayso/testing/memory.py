@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -81,6 +81,11 @@ class MemoryEngine:
             if run is not None and not run.has_ended:
                 raise TransientError(f"{instance_id} has not ended")
             self.runs.pop(instance_id, None)
+
+    def instance_ids(self) -> Iterator[str]:
+        """See `Engine.instance_ids`."""
+        with self._lock:
+            yield from list(self.runs)
 
     def forget(self, instance_id: str) -> None:
         """Lose an instance, as a wiped state store does."""

@@ -18,6 +18,7 @@ from sayso.errors import RefusedError
 from sayso.ledger import Ledger
 from sayso.ledger import steps as ledger_steps
 from sayso.ledger.claims import with_large_texts
+from sayso.ledger.restoring import ask_for_survey, not_yet
 from sayso.services import PartnerClient
 from sayso_worker.activities.effects import Effect
 
@@ -40,7 +41,11 @@ def step_activity(name: str, effect: Effect | None, ledger: Ledger, partners: Pa
         return ledger.transact(partial(ledger_steps.complete_step, step=step, result=result))
 
     def activity(_ctx: WorkflowActivityContext, raw: dict[str, Any]) -> dict[str, Any]:
-        return {**perform(StepInput.model_validate(raw)), ANSWERS_TO: name}
+        step = StepInput.model_validate(raw)
+        answer = perform(step)
+        if answer == ledger_steps.UNKNOWN and ledger.transact(partial(ask_for_survey, instance_id=step.case.instance_id)):
+            raise not_yet(step.case.instance_id)  # the engine tries again until the reconciler has rebuilt the case
+        return {**answer, ANSWERS_TO: name}
 
     activity.__name__ = name
     return activity
