@@ -100,6 +100,8 @@ class Reconciler:
 
     def _judge(self, check: Check) -> None:
         state = self._engine.state(check.instance_id)
+        if state is not None and check.whole and (account := account_of(self._engine.history(check.instance_id))) is not None:
+            self._ledger.transact(partial(record_account, account=account))
         if state is None:
             if self._ledger.transact(partial(found_absent, check=check, settings=self._settings)):
                 log.warning("the engine had lost an instance: it is started again", instance_id=check.instance_id)
@@ -111,9 +113,7 @@ class Reconciler:
         elif state.has_ended:
             self._close(check, state)
         else:
-            account = account_of(self._engine.history(check.instance_id)) if check.raised or check.whole else None
-            if check.whole and account is not None:
-                self._ledger.transact(partial(record_account, account=account))
+            account = account_of(self._engine.history(check.instance_id)) if check.raised else None
             seen = {event.identity for event in account.raised} if account is not None else set()
             record = partial(found_running, check=check, settings=self._settings, status=state.status, seen=seen)
             if self._ledger.transact(record):

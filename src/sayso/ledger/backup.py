@@ -7,6 +7,7 @@ while the ledger is in use. Restoring is one transaction, so that a crash leaves
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,6 @@ from sayso.ledger.restoring import mark_restored
 from sayso.ledger.schema import events, metadata
 
 BATCH = 500
-BEGINNING = b"SQLite format 3\0"
 
 
 def back_up(ledger: Ledger, file: Path) -> int:
@@ -41,16 +41,27 @@ def back_up(ledger: Ledger, file: Path) -> int:
 
 def restore(ledger: Ledger, file: Path, *, replace: bool) -> int:
     """Give the ledger the rows of the backup; returns how many events it has. `replace`: also if it has events of its own."""
-    if not file.is_file() or file.read_bytes()[: len(BEGINNING)] != BEGINNING:
-        raise ConfigurationError(f"{file} is no backup of a ledger")
+    if not file.is_file():
+        raise ConfigurationError(f"there is no file {file}")
     with tempfile.TemporaryDirectory(prefix="sayso-restore-") as folder:
         draft = Path(folder) / "ledger.db"
         shutil.copy(file, draft)
+        _refuse_other_files(draft, file)
         copy = open_ledger(f"sqlite:///{draft}")  # a backup of an earlier version gets today's tables
         try:
             return copy.read(lambda source: ledger.transact(partial(_take_over, source, replace=replace)))
         finally:
             copy.close()
+
+
+def _refuse_other_files(draft: Path, file: Path) -> None:
+    connection = sqlite3.connect(draft)
+    try:
+        connection.execute("SELECT value FROM ledger_info WHERE name = 'ledger_id'").fetchone()
+    except sqlite3.DatabaseError as error:
+        raise ConfigurationError(f"{file} is no backup of a ledger: {error}") from error
+    finally:
+        connection.close()
 
 
 def _take_over(source: Transaction, target: Transaction, *, replace: bool) -> int:

@@ -34,7 +34,7 @@ def test_a_purchase_is_approved_placed_paid_and_its_outcome_published(office: Of
     assert office.broker.on("deadletters") == []
     ((key, (path, body)),) = office.partners.effects.items()
     assert (key, path, body["order_id"]) == (f"{case.instance_id}/place_order/0", "/orders", "PO-1")
-    assert office.engine.calls == ["start", "raise_event", "raise_event"]
+    assert [call for call in office.engine.calls if call in ("start", "raise_event")] == ["start", "raise_event", "raise_event"]
 
 
 def test_a_decision_and_a_payment_published_before_their_purchase_are_used_when_it_comes(office: Office) -> None:

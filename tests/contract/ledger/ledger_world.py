@@ -12,7 +12,6 @@ from typing import Any
 from sqlalchemy import Row, Table, select, update
 
 from sayso.contracts.dead_letter import Marks
-from sayso.contracts.workflow_io import CaseInput, CaseRef, Closing, DeadlineInput, StepInput
 from sayso.contracts.workflow_io import RECORDED_AT, CaseInput, CaseRef, Closing, DeadlineInput, StepInput
 from sayso.correlation.bindings import Bindings, load_bindings
 from sayso.correlation.correlate import correlate

@@ -205,10 +205,10 @@ class TestDeadline:
 
     def past(self, world: World, deadline: datetime) -> datetime:
         """The same deadline, passed a moment ago by the database's clock, with all that was received as much earlier."""
-        span = deadline - datetime.now(UTC) + timedelta(seconds=1)
-        world.change(events, received_at_ms=events.c.received_at_ms - round(span.total_seconds() * 1000))
-        world.change(tasks, due_at_ms=tasks.c.due_at_ms - round(span.total_seconds() * 1000))
-        return deadline - span
+        span_ms = (deadline - datetime.now(UTC)) // timedelta(milliseconds=1) + 1_000
+        world.change(events, received_at_ms=events.c.received_at_ms - span_ms)
+        world.change(tasks, due_at_ms=tasks.c.due_at_ms - span_ms)
+        return deadline - timedelta(milliseconds=span_ms)
 
     def test_a_deadline_that_has_not_passed_by_the_databases_clock_is_early(self, world: World, deadline: datetime) -> None:
         asked = DeadlineInput(case=world.ref, deadline=deadline, waited_for=["approval_received"])
