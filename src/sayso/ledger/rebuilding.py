@@ -23,6 +23,7 @@ from sayso.ledger.reconciling import Check, locked_case
 from sayso.ledger.schema import case_keys, cases, tasks
 from sayso.ledger.steps import complete_step
 from sayso.policy import POLICIES, STAGE
+from sayso.settings import LimitSettings
 
 NO_EFFECT = ("refused", "skipped")
 """Results of steps that recorded nothing."""
@@ -109,7 +110,7 @@ def _insert_case(tx: Transaction, given: CaseInput) -> None:
         }
         tx.run(_INSERT_TASK, task)
     audit.record(tx, "case-rebuilt", instance_id=ref.instance_id, channel="reconciler", workflow=ref.workflow, key=ref.key)
-    bind_held_events(tx, ref)
+    bind_held_events(tx, ref, LimitSettings())
 
 
 _CASE = select(cases).where(cases.c.instance_id == bindparam("instance_id"))

@@ -140,7 +140,7 @@ def _repetition(tx: Transaction, row: Row[Any], original: Row[Any], verdict: Und
 
 def _repetition_of_pruned(tx: Transaction, row: Row[Any], content_digest: str, verdict: Understood) -> EventState | None:
     """The same for an event of which only the tombstone is left."""
-    if content_digest != verdict.event.content_digest:
+    if content_digest not in ("", verdict.event.content_digest):
         return move(tx, row, EventState.CONFLICT, PRUNED_CONTRADICTED, **_description(verdict))
     tx.run(delete(events).where(events.c.seq == row.seq))
     count_sightings(tx, verdict.event.identity, row.sightings)

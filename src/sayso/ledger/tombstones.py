@@ -39,7 +39,7 @@ def bury(tx: Transaction, events: Iterable[Row[Any]]) -> int:
     left = [
         {
             "identity": bytes.fromhex(event.identity),
-            "content_digest": bytes.fromhex(event.content_digest),
+            "content_digest": bytes.fromhex(event.content_digest or ""),  # nobody knows it of an event that was adopted
             "pruned_at_ms": tx.now_ms,
             "sightings": event.sightings,
         }
