@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -88,6 +88,10 @@ class SimulatedEngine:
         if found is None:
             raise NoSuchInstanceError(NO_SUCH_INSTANCE)
         return [HistoryEntry(at, "EVENT_RAISED", *content) for at, kind, content in found.history if kind == "raised"]
+
+    def instance_ids(self) -> Iterator[str]:
+        """See `Engine.instance_ids`."""
+        yield from list(self.instances)
 
     def purge(self, instance_id: str) -> None:
         """See `Engine.purge`."""
