@@ -37,6 +37,12 @@ def account_of(history: Iterable[HistoryEntry]) -> Account | None:
     return Account(given=given, raised=raised, steps=steps) if given is not None else None
 
 
+def identities_in(instance_id: str, history: Iterable[HistoryEntry]) -> set[str]:
+    """The events that were raised to this instance."""
+    raised = (entry for entry in history if entry.kind == "EVENT_RAISED")
+    return {RaisedEvent.from_engine(instance_id, entry.name or "", entry.data).identity for entry in raised}
+
+
 def _read(model: type[Model], data: Any) -> Model | None:
     try:
         return model.model_validate(data)

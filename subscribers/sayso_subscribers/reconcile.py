@@ -21,7 +21,7 @@ from sayso.ledger.rebuilding import close_by_engine, record_account
 from sayso.ledger.reconciling import Check, check_all_soon, found_absent, found_running, found_stuck, lease_checks, postpone_check
 from sayso.ledger.restoring import survey_done, survey_wanted, unknown_of
 from sayso.settings import Settings
-from sayso_subscribers.account import account_of
+from sayso_subscribers.account import account_of, identities_in
 from sayso_subscribers.unanswered import unanswered
 
 log = structlog.get_logger()
@@ -113,8 +113,7 @@ class Reconciler:
         elif state.has_ended:
             self._close(check, state)
         else:
-            account = account_of(self._engine.history(check.instance_id)) if check.raised else None
-            seen = {event.identity for event in account.raised} if account is not None else set()
+            seen = identities_in(check.instance_id, self._engine.history(check.instance_id)) if check.raised else set()
             record = partial(found_running, check=check, settings=self._settings, status=state.status, seen=seen)
             if self._ledger.transact(record):
                 log.warning("events were not in an instance's history: raised again", instance_id=check.instance_id)

@@ -16,6 +16,7 @@ from unittest.mock import patch
 
 import sayso.gate
 import sayso.ledger.cases
+import sayso.ledger.closing
 import sayso.ledger.driving
 import sayso.ledger.event_rows
 import sayso.ledger.reconciling
@@ -147,11 +148,11 @@ MUTATIONS: Mapping[str, tuple[str, Mutation]] = MappingProxyType(
         ),
         "unclaimed-forgotten": (
             "closing a case leaves what it did not use",
-            _attribute(sayso.ledger.steps, "_mark_unclaimed", lambda *_: None),
+            _attribute(sayso.ledger.closing, "_mark_unclaimed", lambda *_: None),
         ),
         "held-forgotten": (
             "opening a case leaves its early events",
-            _attribute(sayso.ledger.cases, "_bind_held_events", lambda *_: None),
+            _attribute(sayso.ledger.cases, "bind_held_events", lambda *_: None),
         ),
         "no-dead-letter": (
             "failed events are not published",
