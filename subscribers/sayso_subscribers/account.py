@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from sayso.contracts.workflow_io import Account, CaseInput, RaisedEvent, StepInput
+from sayso.contracts.workflow_io import ANSWERS_TO, Account, CaseInput, RaisedEvent, StepInput
 from sayso.engine import HistoryEntry
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -33,7 +33,7 @@ def account_of(history: Iterable[HistoryEntry]) -> Account | None:
         elif entry.kind == "EVENT_RAISED" and given is not None:
             raised.append(RaisedEvent.from_engine(given.case.instance_id, entry.name or "", entry.data))
         elif entry.kind == "TASK_COMPLETED" and entry.answers in asked and isinstance(entry.data, dict):
-            steps.append((asked[entry.answers], entry.data))
+            steps.append((asked[entry.answers], {name: value for name, value in entry.data.items() if name != ANSWERS_TO}))
     return Account(given=given, raised=raised, steps=steps) if given is not None else None
 
 
