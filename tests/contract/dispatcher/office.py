@@ -70,7 +70,7 @@ def memory_engine(ledger: Ledger, partners: MemoryPartners) -> MemoryEngine:
 class Office:
     """Starts its dispatcher when it is opened for business with `open()`: what came before waits."""
 
-    def __init__(self, ledger: Ledger, make_engine: Callable[[Ledger, MemoryPartners], Any], settings: Settings | None = None) -> None:
+    def __init__(self, ledger: Ledger, make_engine: Callable[[Ledger, MemoryPartners], Any], settings: Settings = SETTINGS) -> None:
         self.ledger = ledger
         self.settings = settings
         self.partners = MemoryPartners()
