@@ -53,6 +53,7 @@ GOOD: dict[str, dict[str, Any]] = {
     },
     "sayso.event.dead.v1": {"left_out": "too large"},
     "sayso.alert.raised.v1": {"kind": "k", "reason": "r", "raised_at": AT},
+    "sayso.audit.anchored.v1": {"ledger": "l", "number": 1, "seal": "s", "anchored_at": AT},
 }
 REQUIRED = [
     (name, field) for name, data in GOOD.items() for field in data if EVENT_TYPES[name].model.model_fields[field].is_required()

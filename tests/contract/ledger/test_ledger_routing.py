@@ -128,8 +128,8 @@ def test_a_payment_after_the_end_is_late_with_its_reason_and_a_dead_letter(world
     assert world.pay() == "late"
     row = world.events[-1]
     assert row.reason == f"{world.case.instance_id} has ended (rejected)"
-    (letter,) = world.dead_letters
-    assert (letter["state"], letter["case"], letter["type"], letter["source"]) == (
+    (letter,) = world.whole_dead_letters
+    assert (letter["saysostate"], letter["saysocase"], letter["type"], letter["source"]) == (
         "late",
         world.case.instance_id,
         PAYMENT,
