@@ -52,6 +52,11 @@ class Broker:
         self.deliveries += len(found)
         return found
 
+    @property
+    def waiting(self) -> int:
+        """How many deliveries are still to be made."""
+        return len(self._queue)
+
     def next_ms(self) -> int | None:
         """When the next delivery is due."""
         return self._queue[0][0] if self._queue else None

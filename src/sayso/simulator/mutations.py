@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
+from hashlib import sha256
 from itertools import count
 from types import MappingProxyType
 from typing import Any, cast
@@ -27,7 +28,8 @@ import sayso_subscribers.receive
 import sayso_subscribers.reconcile
 import sayso_worker.workflows.patterns
 from sayso.contracts.cloudevent import IncomingEvent
-from sayso.contracts.workflow_io import StepInput
+from sayso.contracts.workflow_io import ANSWERS_TO, StepInput
+from sayso.correlation.verdict import Start
 from sayso.errors import ConfigurationError, RefusedError, SaysoError
 from sayso.ledger.states import EventState
 from sayso.simulator.broken_transactions import TRANSACTION_MUTATIONS
@@ -35,6 +37,10 @@ from sayso.simulator.broken_transactions import TRANSACTION_MUTATIONS
 Mutation = Callable[[], AbstractContextManager[Any]]
 _numbers = count()
 _routing: Any = sayso.ledger.routing
+
+
+def _name_of_its_own(event: IncomingEvent) -> str:
+    return sha256(f"{next(_numbers)}-{event.id}".encode()).hexdigest()
 
 
 def _attribute(owner: Any, name: str, value: Any) -> Mutation:
@@ -74,13 +80,8 @@ def _route_to(wrong: EventState, right: EventState) -> Callable[..., Any]:
     return move
 
 
-def _opens_again(tx: Any, row: Any, verdict: Any, known: dict[str, Any], rules: Any) -> EventState:
-    routing = _routing
-    generations = routing.lock_case_key(tx, verdict.workflow, verdict.key)
-    if generations > 0 and routing.case_of(tx, verdict.workflow, verdict.key, generations).phase != "closed":
-        return _state(_real_start(tx, row, verdict, known, rules))
-    instance_id = routing.open_case(tx, row.seq, verdict, rules, generations + 1)
-    return _state(routing.move(tx, row, EventState.STARTED, f"opened {instance_id}", instance_id=instance_id, **known))
+def _opens_again(tx: Any, row: Any, verdict: Start, *rest: Any) -> EventState:
+    return _state(_real_start(tx, row, replace(verdict, treatment=replace(verdict.treatment, restarts=True)), *rest))
 
 
 _real_start = _routing._start
@@ -118,14 +119,14 @@ def _records_before_effect(name: str, effect: Any, ledger: Any, partners: Any) -
 
     def activity(_ctx: Any, raw: dict[str, Any]) -> dict[str, Any]:
         step = StepInput.model_validate(raw)
-        earlier = ledger.read(partial(steps.earlier_result, step=step))
-        if earlier is not None:
-            return dict(earlier)
-        done: dict[str, Any] = ledger.transact(partial(steps.complete_step, step=step, result={}))
-        try:
-            return effect(partners, step) if effect is not None else done
-        except RefusedError as error:
-            return {"refused": str(error)}
+        answer = ledger.read(partial(steps.earlier_result, step=step))
+        if answer is None:
+            answer = ledger.transact(partial(steps.complete_step, step=step, result={}))
+            try:
+                answer = effect(partners, step) if effect is not None else answer
+            except RefusedError as error:
+                answer = {"refused": str(error)}
+        return {**answer, ANSWERS_TO: name}
 
     activity.__name__ = name
     return activity
@@ -136,7 +137,7 @@ MUTATIONS: Mapping[str, tuple[str, Mutation]] = MappingProxyType(
         "ack-before-commit": ("a message is acknowledged although its commit failed", _ack_before_commit),
         "no-dedupe": (
             "the same event in other bytes is another event",
-            _attribute(IncomingEvent, "identity", property(lambda event: f"{next(_numbers)}-{event.id}"[:64])),
+            _attribute(IncomingEvent, "identity", property(_name_of_its_own)),
         ),
         "no-conflict": (
             "another content under a used identity is taken for a repetition",
@@ -190,7 +191,7 @@ MUTATIONS: Mapping[str, tuple[str, Mutation]] = MappingProxyType(
         "late-decision-counts": ("the gate does not look at the deadline", _admits_everything),
         "timer-believed": (
             "a timer is believed without asking the ledger",
-            _attribute(sayso.ledger.steps, "confirm_deadline", lambda *_args, **_words: {"pending": 0}),
+            _attribute(sayso.ledger.steps, "confirm_deadline", lambda *_args, **_words: {"pending": 0, "early_ms": 0}),
         ),
         "no-reconciler": (
             "an instance that the engine has lost is never started again",

@@ -6,14 +6,17 @@ The same seed, number of events, ledger, mutation and messages give the same rep
 from __future__ import annotations
 
 import gc
+import logging
+import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,7 @@ from sayso.simulator.traffic import Message
 from sayso.simulator.witness import observe
 from sayso.simulator.world import World
 
+INTERNAL_ERRORS_KEPT = 20
 LEDGERS = ("memory", "sqlite", "postgresql")
 SETTINGS_OF_A_RUN = Settings(reconciler=ReconcilerSettings(check_interval=timedelta(hours=12), check_interval_max=timedelta(days=2)))
 """Looking at every waiting case once an hour, for weeks of virtual time, would be most of the work."""
@@ -75,7 +79,7 @@ def simulate_world(run: Run) -> tuple[Report, list[Message]]:
     """The same, with the messages that were sent."""
     begun = time.process_time()
     with ExitStack() as stack:
-        stack.enter_context(_silence())
+        errors = stack.enter_context(_internal_errors())
         stack.enter_context(_without_collector())
         database = stack.enter_context(_database(run))
         stack.enter_context(mutated(run.mutation))
@@ -85,7 +89,7 @@ def simulate_world(run: Run) -> tuple[Report, list[Message]]:
         else:
             world.replay(list(run.messages))
         observed = observe(world)
-    findings = tuple(check(observed))
+    findings = (*errors, *_failed_instances(world), *world.unrest, *check(observed))
     report = Report(
         run.seed,
         run.ledger,
@@ -123,14 +127,28 @@ def _database(run: Run) -> Generator[Database, None, None]:
 
 
 @contextmanager
-def _silence() -> Generator[None, None, None]:
-    """Failures are what a run is made of; they are no news."""
+def _internal_errors() -> Generator[list[Finding], None, None]:
+    """Failures of the surroundings are what a run is made of; an exception that a lane did not expect is a finding."""
+    errors: list[Finding] = []
+
+    def keep(_logger: Any, _method: str, said: Any) -> Any:
+        error = sys.exc_info()[1]
+        if error is not None and len(errors) < INTERNAL_ERRORS_KEPT:
+            errors.append(Finding("internal error", str(said["event"]), f"{type(error).__name__}: {error}"))
+        raise structlog.DropEvent
+
     before = structlog.get_config()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    structlog.configure(processors=[keep], wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     try:
-        yield
+        yield errors
     finally:
         structlog.configure(**before)
+
+
+def _failed_instances(world: World) -> Iterator[Finding]:
+    """A workflow knows every failure that it may meet; one that raises has a bug."""
+    for instance in islice((each for each in world.engine.instances.values() if each.status == "FAILED"), INTERNAL_ERRORS_KEPT):
+        yield Finding("internal error", instance.instance_id, str(instance.failure))
 
 
 @contextmanager

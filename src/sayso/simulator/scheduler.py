@@ -22,6 +22,10 @@ class Killed(BaseException):
     """The process was killed with -9."""
 
 
+class NeverAtRestError(Exception):
+    """There is still something to do, long after there should be nothing."""
+
+
 @dataclass
 class Weather:
     """How often things go wrong, as probabilities at each point or delivery. Drawn for each seed."""
@@ -70,6 +74,8 @@ class Scheduler:
         self.weather = weather
         self.crashes = 0
         self.points = 0
+        self.turns = 0
+        self.steps_max = 0
         self._ready: list[Actor] = []
         self._asleep: list[tuple[int, int, Actor]] = []
         self._numbers = count()
@@ -139,6 +145,7 @@ class Scheduler:
             ready = self._ready
             if not ready:
                 return
+            self.take_turn()
             number = int(rng.random() * len(ready))
             actor = ready[number]
             ready[number] = ready[-1]
@@ -149,6 +156,17 @@ class Scheduler:
                 pass
             if actor.dead:
                 actor.process.actors.pop(actor, None)
+
+    def take_turn(self) -> None:
+        """Every turn counts, and every point that was passed in it: a run that goes on and on ends here."""
+        self.turns += 1
+        if self.steps > self.steps_max:
+            raise NeverAtRestError
+
+    @property
+    def steps(self) -> int:
+        """How much has happened."""
+        return self.turns + self.points
 
     def next_wake_ms(self) -> int | None:
         """When the first sleeper wakes."""

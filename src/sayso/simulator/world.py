@@ -7,7 +7,7 @@ all that is waiting, decides how far time jumps.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from sayso.correlation.bindings import Bindings
 from sayso.ledger.cases import Rules
@@ -16,11 +16,12 @@ from sayso.simulator.broker import Broker
 from sayso.simulator.clock import BEGINNING_MS, VirtualClock
 from sayso.simulator.databases import Database
 from sayso.simulator.engine import SimulatedEngine
+from sayso.simulator.finding import Finding
 from sayso.simulator.instance import Asked
 from sayso.simulator.partners import SimulatedPartners
 from sayso.simulator.processes import NoticeWitness, SubscribersReplica, Surroundings, WorkerReplica
 from sayso.simulator.publisher import SimulatedPublisher
-from sayso.simulator.scheduler import Process, Scheduler, Weather
+from sayso.simulator.scheduler import NeverAtRestError, Process, Scheduler, Weather
 from sayso.simulator.traffic import HOUR, Message, Traffic
 from sayso_worker.registry import WORKFLOWS
 
@@ -32,6 +33,15 @@ JUMPS_MS = (-10 * 60_000, -1_000, 1_000, 10 * 60_000)
 POLL_MS = 200
 ROUNDS_AT_ONE_MOMENT = 100
 QUIET_AFTER_DAYS = 40
+STEPS_AT_LEAST, STEPS_A_DELIVERY = 3_000, 60
+"""Of turns and points, a run may take so many; the busiest of those that come to rest need 20 a delivery."""
+DUE = {
+    "events": "SELECT state, count(*), min(reason) FROM events WHERE due_at_ms IS NOT NULL GROUP BY state",
+    "cases": "SELECT phase, count(*), min(last_error) FROM cases WHERE due_at_ms IS NOT NULL GROUP BY phase",
+    "publications": "SELECT topic, count(*), min(last_error) FROM outbox WHERE due_at_ms IS NOT NULL GROUP BY topic",
+    "comparisons": "SELECT phase, count(*), min(finding) FROM cases WHERE check_at_ms IS NOT NULL GROUP BY phase",
+}
+"""What a run that never comes to rest still has to do."""
 
 
 class World:
@@ -60,6 +70,7 @@ class World:
             settings,
         )
         self.lost_instances = 0
+        self.unrest: list[Finding] = []
         self._rounds = 0
         self._restarts: list[tuple[int, Callable[[], None]]] = []
         self.scheduler.on_crash = self._crashed
@@ -68,6 +79,14 @@ class World:
 
     def run(self, deliveries: int) -> None:
         """Send until so many deliveries were made, then let everything come to rest."""
+        self._bounded(lambda: self._send_waves(deliveries))
+
+    def replay(self, messages: list[Message]) -> None:
+        """Send exactly these messages, then let everything come to rest."""
+        self.broker.send(messages)
+        self._bounded(self._rest)
+
+    def _send_waves(self, deliveries: int) -> None:
         traffic = Traffic(self.rng)
         wave_at_ms = 0
         cases = min(WAVE_CASES_MAX, max(4, deliveries // 12))
@@ -75,20 +94,39 @@ class World:
             self.broker.send(traffic.wave(wave_at_ms, cases))
             wave_at_ms += self.rng.choice(WAVES_APART_MS)
             self._run_until(BEGINNING_MS + wave_at_ms)
-        self.rest()
+        self._rest()
 
-    def replay(self, messages: list[Message]) -> None:
-        """Send exactly these messages, then let everything come to rest."""
-        self.broker.send(messages)
-        self.rest()
-
-    def rest(self) -> None:
+    def _rest(self) -> None:
         """Calm weather, until nothing is waiting any more."""
         self.weather.calm_down()
         self._run_until(self.clock.now_ms + QUIET_AFTER_DAYS * 24 * HOUR)
+        if self._next_moment() is not None:
+            raise NeverAtRestError
+
+    def _bounded(self, happen: Callable[[], None]) -> None:
+        """Neither turns nor virtual time without end: what does not come to rest is stopped, and says what it still wanted to do."""
+        try:
+            happen()
+        except NeverAtRestError:
+            processes = [replica.process for replica in self._subscribers] + [replica.process for replica in self._workers]
+            for process in processes:
+                self.scheduler.kill(process)
+            how = f"{self.scheduler.steps} steps, until {self.clock.now:%Y-%m-%d %H:%M}, and still due: {'; '.join(self._still_due())}"
+            self.unrest.append(Finding("never at rest", "the run", how))
+
+    def _still_due(self) -> Iterator[str]:
+        for kind, query in DUE.items():
+            for what, count, why in self.database.rows(query):
+                yield f"{count} {kind} {what} ({why})" if why else f"{count} {kind} {what}"
+        if self.broker.waiting:
+            yield f"{self.broker.waiting} deliveries"
+        if self.engine.has_turns or self.engine.activities or self.engine.next_timer_ms() is not None:
+            yield "turns, activities or timers of the engine"
 
     def _run_until(self, until_ms: int) -> None:
         while True:
+            self.scheduler.steps_max = STEPS_AT_LEAST + STEPS_A_DELIVERY * self.broker.deliveries
+            self.scheduler.take_turn()
             self._begin_what_is_due()
             self.scheduler.run()
             next_ms = self._next_moment()
