@@ -19,11 +19,12 @@ import uvicorn
 from effects import Command, EffectFilter, EffectPage, EffectStore, KeyReusedError
 from fastapi import FastAPI, HTTPException, Query, Request
 from fastapi.responses import JSONResponse
-from faults import Faults
 from problems import add_problem_handlers, explain
 from pydantic import ValidationError
 from resources import RESOURCES, Body, Resource
 from starlette.convertors import Convertor, register_url_convertor
+
+from faults import Faults
 
 KEY_CHARACTERS_MAX = 2_000
 KEEPALIVE_SECONDS = 75
