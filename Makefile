@@ -31,7 +31,7 @@ stop: setup ## Stop the local stack
 test: runtime ## Every test once, on the real parts
 	@$(MAKE) --no-print-directory check
 	@$(PYTEST) -n 2 --dist loadgroup -m "not stack" tests
-	@$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder -m stack --durations=10 tests
+	@$(PYTEST) -m stack --durations=10 tests
 
 check: setup ## Format, lint, types, imports
 	@$(BIN)/ruff format --check -q .

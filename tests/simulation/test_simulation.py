@@ -29,6 +29,13 @@ def test_nothing_is_lost_twice_or_wrong_in_memory(seed: int) -> None:
     assert "None" not in report.outcomes
 
 
+def test_a_run_lost_before_its_start_was_known_leads_to_the_same_decision() -> None:
+    """In this seed a lost run had used an approval; the next got a later rejection first, and both counted."""
+    report = simulate(Run(11, 3_000))
+    assert report.findings == ()
+    assert report.lost_instances > 0
+
+
 def test_nothing_is_lost_twice_or_wrong_on_a_file() -> None:
     assert simulate(Run(2, 300, "sqlite")).findings == ()
 

@@ -68,10 +68,13 @@ class RaisedEvent(Snapshot):
     channel: str = "topic"
     entitled: bool | None = None
     """Whether the approver was a member of the group that is asked, looked up at delivery; None: nobody has looked."""
+    again: bool = False
+    """Used by a run that the engine has lost: the new run takes it before what came meanwhile, whatever their numbers."""
 
     def as_payload(self) -> dict[str, Any]:
         """What is raised: JSON, and nothing of what does not matter to this event."""
-        return self.model_dump(mode="json", exclude={"entitled"} if self.entitled is None else None)
+        idle = {name for name, value in (("entitled", self.entitled), ("again", self.again or None)) if value is None}
+        return self.model_dump(mode="json", exclude=idle)
 
     @classmethod
     def from_engine(cls, instance_id: str, name: str, payload: Any) -> RaisedEvent:

@@ -80,10 +80,15 @@ def _phase(job: Job) -> str:
 
 
 def _used_before(tx: Transaction, case: Row[Any]) -> list[RaisedEvent]:
-    """What an instance that was lost had used; it comes first, so that the new run gets to where the lost one was."""
-    if case.raise_after is None:
+    """What an instance that was lost had used; it comes first, so that the new run gets to where the lost one was.
+
+    A start that is made once more, because nobody knows what came of the first, may follow a run that was lost as well.
+    """
+    raise_after = 0 if case.raise_after is None and case.phase == STARTING and case.attempts > 1 else case.raise_after
+    if raise_after is None:
         return []
-    return [_raised(row) for row in tx.all(_USED_BEHIND, {"instance_id": case.instance_id, "raise_after": case.raise_after})]
+    rows = tx.all(_USED_BEHIND, {"instance_id": case.instance_id, "raise_after": raise_after})
+    return [_raised(row).model_copy(update={"again": True}) for row in rows]
 
 
 def _raised(row: Row[Any]) -> RaisedEvent:
@@ -111,8 +116,8 @@ def settle(
         tx.run(_MARK_DELIVERED, {"seqs": list(raised), "updated_at_ms": tx.now_ms, "reason": reason})
     values: dict[str, Any] = {"this_case": job.instance_id, "leased_in": _phase(job), "last_error": error and error[:500]}
     if len(raised) < job.again:
-        values |= {"raise_after": raised[-1]} if raised else {}
-    elif job.again:
+        values["raise_after"] = raised[-1] if raised else 0
+    elif error is None and len(raised) == len(job.events):
         values["raise_after"] = None
     more = len(raised) < job.again or tx.one(_ANY_UNDELIVERED, {"instance_id": job.instance_id}) is not None
     if error is not None:

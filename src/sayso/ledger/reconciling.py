@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Row, bindparam, func, select, update
+from sqlalchemy import Row, bindparam, select, update
 
 from sayso.ledger import audit
 from sayso.ledger.alerts import alert
@@ -123,7 +123,6 @@ def _start_again(tx: Transaction, case: Row[Any]) -> None:
     """The driver starts it, under its id and with its first input, and raises what the lost instance had used, then the rest."""
     for event in tx.all(_of_case(tx.dialect), {"instance_id": case.instance_id, "state": EventState.DELIVERED.value}):
         move(tx, event, EventState.DELIVERING, f"{case.instance_id} was lost by the engine, raised again")
-    used = tx.one(_ANY_USED, {"instance_id": case.instance_id}) is not None
     values = {
         "this_case": case.instance_id,
         "phase": STARTING,
@@ -131,7 +130,7 @@ def _start_again(tx: Transaction, case: Row[Any]) -> None:
         "due_at_ms": tx.now_ms,
         "check_at_ms": None,
         "absent_since_ms": None,
-        "raise_after": 0 if used else None,
+        "raise_after": 0,  # also when it has used nothing yet: an activity of the lost run may still be at work
         "finding": f"lost by the engine, started again at {moment(tx.now_ms):%Y-%m-%d %H:%M:%S} UTC",
     }
     tx.run(_UPDATE_CASE, values)
@@ -186,15 +185,6 @@ _RAISED = select(events.c.instance_id, events.c.identity).where(
     events.c.event_name.isnot(None),
     events.c.state.in_([EventState.DELIVERED.value, EventState.CONSUMED.value]),
     events.c.updated_at_ms <= bindparam("seen_by"),
-)
-_ANY_USED = (
-    select(func.min(events.c.seq))
-    .where(
-        events.c.instance_id == bindparam("instance_id"),
-        events.c.event_name.isnot(None),
-        events.c.state == EventState.CONSUMED.value,
-    )
-    .group_by(events.c.instance_id)
 )
 
 

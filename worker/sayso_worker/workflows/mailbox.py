@@ -72,7 +72,10 @@ class Mailbox:
         return [self._pending[name] for name in asked] + ([self._timer] if self._timer is not None else [])
 
     def _collect(self) -> None:
-        """Take in what has arrived. While the workflow was busy that may be several names: then the ledger's order holds."""
+        """Take in what has arrived. While the workflow was busy that may be several names: then the ledger's order holds.
+
+        What a lost run had used comes first: an event with a lower number may have been routed after it.
+        """
         arrived = []
         for name in self._names:
             for payload in self._arrived(name):
@@ -80,7 +83,7 @@ class Mailbox:
                 if event.identity not in self._seen:
                     self._seen.add(event.identity)
                     arrived.append(event)
-        self._kept += sorted(arrived, key=lambda event: (event.seq is None, event.seq or 0))
+        self._kept += sorted(arrived, key=lambda event: (not event.again, event.seq is None, event.seq or 0))
 
     def _arrived(self, name: str) -> Iterator[Any]:
         """What the wait for this name has got, unless it timed out, and what the engine has buffered behind it."""
