@@ -33,7 +33,7 @@ CONFLICT_RETRIES = 8
 BUSY_TIMEOUT_MS = 30_000
 SERVER_TIMEOUTS: Mapping[str, int] = MappingProxyType(
     {
-        "connect_timeout": 5,
+        "connect_timeout": 15,
         "keepalives_idle": 10,
         "keepalives_interval": 5,
         "keepalives_count": 3,
