@@ -115,10 +115,10 @@ def settle(
         reason = f"raised to {job.instance_id}"
         tx.run(_MARK_DELIVERED, {"seqs": list(raised), "updated_at_ms": tx.now_ms, "reason": reason})
     values: dict[str, Any] = {"this_case": job.instance_id, "leased_in": _phase(job), "last_error": error and error[:500]}
-    if len(raised) < job.again:
-        values["raise_after"] = raised[-1] if raised else 0
-    elif error is None and len(raised) == len(job.events):
+    if error is None and len(raised) == len(job.events):
         values["raise_after"] = None
+    elif job.again or (job.start and job.attempts > 1):  # an activity of a lost run may still use what was not raised
+        values["raise_after"] = raised[-1] if raised and len(raised) < job.again else 0
     more = len(raised) < job.again or tx.one(_ANY_UNDELIVERED, {"instance_id": job.instance_id}) is not None
     if error is not None:
         values["due_at_ms"] = tx.now_ms + delay_ms

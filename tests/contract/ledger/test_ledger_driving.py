@@ -123,6 +123,24 @@ def test_an_event_consumed_before_its_raise_was_recorded_stays_consumed(world: W
     assert world.states == ["started", "consumed"]
 
 
+def test_what_a_run_used_that_was_lost_before_its_start_was_known_comes_first_to_the_next(world: World) -> None:
+    world.decide()
+    world.decide(approver="carol", approved=False)
+    world.buy()
+    (first,) = world.lease(lease_ms=0)
+    approval, rejection = (event.seq or 0 for event in first.events)
+    world.step("place_order", used=[rejection])
+    (second,) = world.lease(lease_ms=0)
+    assert second.start
+    assert [(event.seq, event.again) for event in second.events] == [(rejection, True), (approval, False)]
+    assert world.settle(second, error="no answer", raised=0) is False
+    world.step("close_to_the_end", used=[approval])
+    (third,) = world.lease(lease_ms=0)
+    assert [(event.seq, event.again) for event in third.events] == [(approval, True), (rejection, True)]
+    world.settle(third)
+    assert world.lease() == []
+
+
 def test_no_row_is_leased_to_two_dispatchers(world: World, second: Ledger) -> None:
     for number in range(60):
         world.receive("purchases", cloudevent("com.acme.purchase.requested.v1", purchase(f"PO-{number}")))
