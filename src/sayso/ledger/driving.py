@@ -118,7 +118,7 @@ def settle(
     if error is None and len(raised) == len(job.events):
         values["raise_after"] = None
     elif job.again or (job.start and job.attempts > 1):  # an activity of a lost run may still use what was not raised
-        values["raise_after"] = raised[-1] if raised and len(raised) < job.again else 0
+        values["raise_after"] = min((event.seq for event in job.events[len(raised) :] if event.seq is not None), default=1) - 1
     more = len(raised) < job.again or tx.one(_ANY_UNDELIVERED, {"instance_id": job.instance_id}) is not None
     if error is not None:
         values["due_at_ms"] = tx.now_ms + delay_ms
