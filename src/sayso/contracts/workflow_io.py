@@ -182,5 +182,6 @@ class Account(Snapshot):
     """What an instance's history tells: its input, the events raised to it, and its steps that were done, each with its result."""
 
     given: CaseInput
+    run: int = 1
     raised: list[RaisedEvent] = []
     steps: list[tuple[StepInput, dict[str, Any]]] = []
