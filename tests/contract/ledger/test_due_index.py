@@ -21,7 +21,7 @@ LOOKS: dict[str, Any] = {
 
 @pytest.mark.parametrize("index", LOOKS)
 def test_what_is_due_is_found_by_its_index(index: str) -> None:
-    text = str(LOOKS[index].compile(dialect=sqlite.dialect(), compile_kwargs={"render_postcompile": True}))  # type: ignore[no-untyped-call]
+    text = str(LOOKS[index].compile(dialect=sqlite.dialect(), compile_kwargs={"render_postcompile": True}))
     engine = create_engine("sqlite://")
     with engine.connect() as connection:
         metadata.create_all(connection)
