@@ -12,13 +12,13 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Table, update
+from sqlalchemy import Table, bindparam, update
 
 from sayso.contracts.cloudevent import format_event, in_utc
 from sayso.contracts.dead_letter import DEAD, SOURCE, Marks, dead_letter
 from sayso.ledger.database import Transaction
 from sayso.ledger.schema import notices, outbox
-from sayso.ledger.statements import lease, upsert
+from sayso.ledger.statements import by_due_index, lease, upsert
 
 
 def moment(at_ms: int) -> datetime:
@@ -107,16 +107,12 @@ def lease_outgoing(tx: Transaction, lease_ms: int, limit: int) -> list[Outgoing]
 
 def mark_published(tx: Transaction, seqs: Iterable[int]) -> None:
     """The broker has them."""
-    tx.run(update(outbox).where(outbox.c.seq.in_(list(seqs))).values(published_at_ms=tx.now_ms, due_at_ms=None, last_error=None))
+    tx.run(_of_seqs(outbox), {"seqs": list(seqs), "published_at_ms": tx.now_ms, "due_at_ms": None, "last_error": None})
 
 
 def postpone(tx: Transaction, table: Any, seqs: Iterable[int], delay_ms: int, error: str) -> None:
     """Not this time: due again after `delay_ms`, unless another dispatcher, after the lease, has done it meanwhile."""
-    tx.run(
-        update(table)
-        .where(table.c.seq.in_(list(seqs)), table.c.due_at_ms.isnot(None))
-        .values(due_at_ms=tx.now_ms + delay_ms, last_error=error[:500])
-    )
+    tx.run(_of_due_seqs(table), {"seqs": list(seqs), "due_at_ms": tx.now_ms + delay_ms, "last_error": error[:500]})
 
 
 @dataclass(frozen=True)
@@ -141,7 +137,7 @@ def lease_notices(tx: Transaction, lease_ms: int, limit: int) -> list[OutgoingNo
 
 def mark_sent(tx: Transaction, seqs: Iterable[int]) -> None:
     """The notices went out."""
-    tx.run(update(notices).where(notices.c.seq.in_(list(seqs))).values(sent_at_ms=tx.now_ms, due_at_ms=None, last_error=None))
+    tx.run(_of_seqs(notices), {"seqs": list(seqs), "sent_at_ms": tx.now_ms, "due_at_ms": None, "last_error": None})
 
 
 @cache
@@ -151,6 +147,16 @@ def _insert_once(dialect: str, table: Table) -> Any:
 
 
 @cache
+def _of_seqs(table: Table) -> Any:
+    return update(table).where(table.c.seq.in_(bindparam("seqs", expanding=True)))
+
+
+@cache
+def _of_due_seqs(table: Table) -> Any:
+    return _of_seqs(table).where(table.c.due_at_ms.isnot(None))
+
+
+@cache
 def _lease(dialect: str, table: Table, columns: tuple[str, ...]) -> Any:
-    statement = lease(dialect, table, identify_by=table.c.seq, order_by=table.c.seq)
+    statement = lease(dialect, table, identify_by=table.c.seq, order_by=by_due_index(dialect, table.c.seq))
     return statement.returning(*(table.c[name] for name in columns))

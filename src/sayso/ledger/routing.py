@@ -21,7 +21,7 @@ from sayso.ledger.database import Transaction
 from sayso.ledger.event_rows import drive_again, move
 from sayso.ledger.quotas import CaseQuota, source_digest, why_not_held
 from sayso.ledger.schema import cases, events
-from sayso.ledger.statements import locked
+from sayso.ledger.statements import by_due_index, locked
 from sayso.ledger.states import RESENT, EventState
 from sayso.ledger.tombstones import PRUNED_CONTRADICTED, count_sightings, tombstone_of
 
@@ -42,7 +42,7 @@ class DueEvent:
 
 def due_events(tx: Transaction, limit: int) -> list[DueEvent]:
     """The oldest rows that are due, in ledger order."""
-    found = tx.all(_DUE_EVENTS, {"now_ms": tx.now_ms, "max_rows": limit})
+    found = tx.all(_due_events(tx.dialect), {"now_ms": tx.now_ms, "max_rows": limit})
     return [DueEvent(row.seq, row.topic, bytes(row.original), EventState(row.state), row.digest) for row in found]
 
 
@@ -125,11 +125,10 @@ def _repetition(tx: Transaction, row: Row[Any], original: Row[Any], verdict: Und
         reason = f"event {original.seq} has the same source and id, but says something else"
         return move(tx, row, EventState.CONFLICT, reason, **_description(verdict))
     if original.state == EventState.RECEIVED:  # it may come to rest where a resend drives it again: decide after it
-        tx.run(update(events).where(events.c.seq == row.seq).values(due_at_ms=tx.now_ms + SETTLES_WITHIN_MS))
+        tx.run(_UPDATE_EVENT, {"this_seq": row.seq, "due_at_ms": tx.now_ms + SETTLES_WITHIN_MS})
         return None
-    tx.run(delete(events).where(events.c.seq == row.seq))
-    counted = {"sightings": events.c.sightings + row.sightings, "last_seen_at_ms": row.last_seen_at_ms}
-    tx.run(update(events).where(events.c.seq == original.seq).values(**counted))
+    tx.run(_DELETE_EVENT, {"this_seq": row.seq})
+    tx.run(_COUNT_SIGHTINGS, {"this_seq": original.seq, "more": row.sightings, "last_seen_at_ms": row.last_seen_at_ms})
     if original.state in RESENT and original.answered_by is None:  # since then there may be a binding, or the case
         again = {"topic": row.topic, "original": row.original, "digest": row.digest}
         drive_again(tx, original, "came once more", **again)
@@ -142,7 +141,7 @@ def _repetition_of_pruned(tx: Transaction, row: Row[Any], content_digest: str, v
     """The same for an event of which only the tombstone is left."""
     if content_digest not in ("", verdict.event.content_digest):
         return move(tx, row, EventState.CONFLICT, PRUNED_CONTRADICTED, **_description(verdict))
-    tx.run(delete(events).where(events.c.seq == row.seq))
+    tx.run(_DELETE_EVENT, {"this_seq": row.seq})
     count_sightings(tx, verdict.event.identity, row.sightings)
     if _description(verdict).get("on_duplicate") is not None:
         reason = f"an event on {row.topic} that was pruned came once more; it was used once"
@@ -209,13 +208,18 @@ def _open_and_wake(
 
 
 _EVENT = select(events).where(events.c.seq == bindparam("seq"))
-_DUE_EVENTS = (
-    select(events.c.seq, events.c.topic, events.c.original, events.c.state, events.c.digest)
-    .where(events.c.due_at_ms <= bindparam("now_ms"))
-    .order_by(events.c.seq)
-    .limit(bindparam("max_rows"))
-)
+_DELETE_EVENT = delete(events).where(events.c.seq == bindparam("this_seq"))
+_UPDATE_EVENT = update(events).where(events.c.seq == bindparam("this_seq"))
+_COUNT_SIGHTINGS = _UPDATE_EVENT.values(sightings=events.c.sightings + bindparam("more"))
 _MAKE_DUE = update(cases).where(cases.c.instance_id == bindparam("this_case"), cases.c.due_at_ms.is_(None))
+
+
+@cache
+def _due_events(dialect: str) -> Any:
+    due = select(events.c.seq).where(events.c.due_at_ms <= bindparam("now_ms"))
+    chosen = due.order_by(by_due_index(dialect, events.c.seq)).limit(bindparam("max_rows")).scalar_subquery()
+    columns = (events.c.seq, events.c.topic, events.c.original, events.c.state, events.c.digest)
+    return select(*columns).where(events.c.seq.in_(chosen)).order_by(events.c.seq)
 
 
 @cache

@@ -22,6 +22,15 @@ def locked(dialect: str, query: Select[Any], *, skip_locked: bool = False) -> Se
     return query if dialect == "sqlite" else query.with_for_update(skip_locked=skip_locked)
 
 
+def by_due_index(dialect: str, seq: ColumnElement[Any]) -> ColumnElement[Any]:
+    """What to order due rows by so that SQLite looks at these only.
+
+    Without statistics it takes the order by primary key for free, reads the whole table in it, and so ever more of what is done.
+    PostgreSQL has statistics.
+    """
+    return seq + 0 if dialect == "sqlite" else seq
+
+
 def lease(dialect: str, table: Table, *, identify_by: ColumnElement[Any], order_by: ColumnElement[Any]) -> Update:
     """An UPDATE that takes up to `max_rows` rows due at `now_ms` until `until_ms`; add `.returning(…)`.
 

@@ -89,26 +89,13 @@ def confirm_deadline(tx: Transaction, asked: DeadlineInput) -> dict[str, Any]:
     lock_case_key(tx, asked.case.workflow, asked.case.key)
     deadline_ms = (asked.deadline - EPOCH) // timedelta(milliseconds=1)
     early_ms = max(0, deadline_ms + 1 - tx.now_ms)
-    in_time = events.c.received_at_ms <= deadline_ms
-    mine = tx.all(
-        select(events.c.seq, events.c.identity).where(
-            events.c.instance_id == asked.case.instance_id,
-            events.c.event_name.in_(asked.waited_for),
-            events.c.state.in_([state.value for state in MATTERS_TO_A_CASE | {EventState.CONSUMED}]),
-            in_time,
-        )
-    )
+    waited_for = {"instance_id": asked.case.instance_id, "names": list(asked.waited_for), "deadline_ms": deadline_ms}
+    mine = tx.all(_IN_TIME, waited_for)
     unseen = [row for row in mine if row.seq not in asked.handled and row.identity not in asked.direct]
-    # One that routing keeps failing on must not hold up the deadlines of all cases.
-    unlooked_at = and_(events.c.state == EventState.RECEIVED.value, events.c.attempts == 0)
-    unrouted = tx.one(select(events.c.seq).where(unlooked_at, in_time).limit(1))
+    unrouted = tx.one(_UNROUTED, {"deadline_ms": deadline_ms})
     pending = len(unseen) + (unrouted is not None)
     if pending == early_ms == 0:
-        tx.run(
-            update(tasks)
-            .where(tasks.c.instance_id == asked.case.instance_id, tasks.c.state == "open", tasks.c.due_at_ms <= deadline_ms + 1)
-            .values(state="expired")
-        )
+        tx.run(_EXPIRE_TASKS, {"this_case": asked.case.instance_id, "due_by_ms": deadline_ms + 1})
     return {"pending": pending, "early_ms": early_ms}
 
 
@@ -180,6 +167,20 @@ _STEP = select(steps.c.result, steps.c.done_at_ms).where(
     steps.c.instance_id == bindparam("instance_id"), steps.c.step == bindparam("step"), steps.c.iteration == bindparam("iteration")
 )
 _CASE = select(cases).where(cases.c.instance_id == bindparam("instance_id"))
+_IN_TIME = select(events.c.seq, events.c.identity).where(
+    events.c.instance_id == bindparam("instance_id"),
+    events.c.event_name.in_(bindparam("names", expanding=True)),
+    events.c.state.in_([state.value for state in MATTERS_TO_A_CASE | {EventState.CONSUMED}]),
+    events.c.received_at_ms <= bindparam("deadline_ms"),
+)
+# One that routing keeps failing on must not hold up the deadlines of all cases.
+_UNLOOKED_AT = and_(events.c.state == EventState.RECEIVED.value, events.c.attempts == 0)
+_UNROUTED = select(events.c.seq).where(_UNLOOKED_AT, events.c.received_at_ms <= bindparam("deadline_ms")).limit(1)
+_EXPIRE_TASKS = (
+    update(tasks)
+    .where(tasks.c.instance_id == bindparam("this_case"), tasks.c.state == "open", tasks.c.due_at_ms <= bindparam("due_by_ms"))
+    .values(state="expired")
+)
 _INSERT_STEP = insert(steps)
 _UPDATE_CASE = update(cases).where(cases.c.instance_id == bindparam("this_case"))
 _DECIDE_TASK = update(tasks).where(tasks.c.instance_id == bindparam("this_case"), tasks.c.stage == bindparam("this_stage"))

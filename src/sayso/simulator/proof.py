@@ -1,7 +1,7 @@
 """`make proof`: thousands of seeds on all cores, resumable, and a report.
 
 In: how many deliveries on which ledger. Out: a line a seed in `.sayso/proof/LEDGER.jsonl`, and `docs/proof/simulation.md` made of all
-lines. A seed that is in the file is not run again; a seed that fails stays in the report until its line is removed.
+lines (`proof_report.py`). A seed that is in the file is not run again. Findings stop nothing; the exit code says that there are some.
 """
 
 from __future__ import annotations
@@ -9,42 +9,95 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import multiprocessing
 import os
+import signal
 import subprocess
 import sys
-from collections import Counter
+import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from itertools import count
 from pathlib import Path
 from typing import Any
 
-from sayso.simulator.run import Run, simulate
+from sayso.simulator.finding import Finding
+from sayso.simulator.proof_report import WANTED, report
+from sayso.simulator.run import Report, Run, simulate
 
 FOLDER = Path(".sayso/proof")
 REPORT = Path("docs/proof/simulation.md")
-WANTED = {"memory": (10_000_000, 10_000), "sqlite": (1_000_000, 5_000)}
-"""Ledger → deliveries in all, and at least in each seed."""
+CODE = ("src", "subscribers", "worker", "config", "pyproject.toml", "uv.lock")
+"""Where a change makes the results those of another code."""
+NICE = 10
+SEEDS_A_PROCESS = 50
 
 
-def prove(ledger: str, deliveries: int, each: int, processes: int) -> None:
-    """Run seeds until the ledger has its deliveries."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    path = FOLDER / f"{ledger}.jsonl"
-    done = list(lines(path))
-    seeds = (seed for seed in range(1, 1_000_000) if seed not in {line["seed"] for line in done})
-    total = sum(line["deliveries"] for line in done)
-    with path.open("a", encoding="utf-8") as file, ProcessPoolExecutor(processes, max_tasks_per_child=20) as pool:
-        running = {pool.submit(simulate, Run(next(seeds), each, ledger)) for _ in range(processes if total < deliveries else 0)}
-        while running:
-            future = next(as_completed(running))
-            running.remove(future)
-            line = {**dataclasses.asdict(future.result()), "commit": commit()}
+class Proof:
+    """One ledger's seeds."""
+
+    def __init__(self, ledger: str, deliveries: int, each: int) -> None:
+        self.ledger = ledger
+        self.path = FOLDER / f"{ledger}.jsonl"
+        self._wanted = deliveries
+        self._each = each
+        done = list(lines(self.path))
+        self._known = {line["seed"] for line in done}
+        self.total = self._at_start = sum(line["deliveries"] for line in done)
+        self._seeds = (seed for seed in count(1) if seed not in self._known)
+        self._begun = time.monotonic()
+        self._commit = commit()
+
+    def run(self, processes: int) -> None:
+        """Run seeds until the ledger has its deliveries. When it is interrupted, those in hand are finished."""
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        spawned = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(processes, spawned, initializer=_be_modest, max_tasks_per_child=SEEDS_A_PROCESS)
+        running: set[Future[Report]] = set()
+        with self.path.open("a", encoding="utf-8") as file, pool:
+            try:
+                while self.total < self._wanted and commit() == self._commit:
+                    running |= {
+                        pool.submit(judged, Run(next(self._seeds), self._each, self.ledger)) for _ in range(processes - len(running))
+                    }
+                    done, running = wait(running, return_when=FIRST_COMPLETED)
+                    self._keep(file, done)
+            finally:
+                self._keep(file, wait(running).done)
+        if self.total < self._wanted:
+            say(f"{self.ledger}: the code is no longer that of {self._commit}; start again for the rest")
+
+    def _keep(self, file: Any, done: set[Future[Report]]) -> None:
+        for future in done:
+            line = {**dataclasses.asdict(future.result()), "events": self._each, "commit": self._commit}
             file.write(json.dumps(line) + "\n")
             file.flush()
-            total += line["deliveries"]
-            print(f"{ledger}: seed {line['seed']}, {len(line['findings'])} findings; {total:,} of {deliveries:,}", file=sys.stderr)  # noqa: T201
-            if total < deliveries:
-                running.add(pool.submit(simulate, Run(next(seeds), each, ledger)))
+            self.total += line["deliveries"]
+            say(self._progress(line))
+
+    def _progress(self, line: dict[str, Any]) -> str:
+        rate = (self.total - self._at_start) / (time.monotonic() - self._begun)
+        minutes_left = max(0, self._wanted - self.total) / rate / 60
+        return (
+            f"{self.ledger}: seed {line['seed']}, {len(line['findings'])} findings; {self.total:,} of {self._wanted:,}, "
+            f"{rate:,.0f} a second, {minutes_left:.0f} minutes left"
+        )
+
+
+def judged(run: Run) -> Report:
+    """A run that cannot be brought to its end is a finding, and does not end the others."""
+    try:
+        return simulate(run)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is in the report with its seed
+        finding = Finding("internal error", "the run", f"{type(error).__name__}: {error}")
+        return Report(run.seed, run.ledger, 0, 0, 0, 0, 0, 0.0, findings=(finding,))
+
+
+def _be_modest() -> None:
+    """Whoever interrupts the proof speaks to its first process; other work on the machine goes first."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.nice(NICE)
 
 
 def lines(path: Path) -> Iterator[dict[str, Any]]:
@@ -55,89 +108,52 @@ def lines(path: Path) -> Iterator[dict[str, Any]]:
                 yield json.loads(line)
 
 
-def write_report(path: Path = REPORT) -> None:
-    """From all lines."""
+def write_report() -> bool:
+    """From all lines; returns whether there are no findings."""
     found = {ledger: list(lines(FOLDER / f"{ledger}.jsonl")) for ledger in WANTED}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(report(found), encoding="utf-8")
-
-
-def report(found: dict[str, list[dict[str, Any]]]) -> str:
-    """The page."""
-    rows = [_row(ledger, runs) for ledger, runs in found.items() if runs]
-    head = "| ledger | seeds | deliveries (wanted) | messages | cases | kills | instances lost | findings | µs of CPU a delivery |"
-    states = _counts([run["states"] for runs in found.values() for run in runs])
-    outcomes = _counts([run["outcomes"] for runs in found.values() for run in runs])
-    commits = sorted({run["commit"] for runs in found.values() for run in runs})
-    findings = [
-        f"- {ledger}, seed {run['seed']}: {finding['rule']}: {finding['about']}: {finding['text']}"
-        for ledger, runs in found.items()
-        for run in runs
-        for finding in run["findings"]
-    ]
-    return "\n".join(
-        [
-            "# Proof by simulation",
-            "",
-            "Written by `make proof`; what is run and asked: [simulation.md](../simulation.md). A delivery is a message that",
-            "subscribers had to deal with, repetitions included. Findings: what the checker found lost, twice, unfinished or wrong.",
-            "",
-            head,
-            "|---" * 9 + "|",
-            *rows,
-            "",
-            f"Final states: {states}.",
-            "",
-            f"Outcomes: {outcomes}.",
-            "",
-            f"Commits: {', '.join(commits)}.",
-            "",
-            *(["## Findings", "", *findings, ""] if findings else []),
-        ]
-    )
-
-
-def _row(ledger: str, runs: list[dict[str, Any]]) -> str:
-    def total(field: str) -> int:
-        return sum(run[field] for run in runs)
-
-    findings = sum(len(run["findings"]) for run in runs)
-    rate = sum(run["seconds"] for run in runs) / total("deliveries") * 1e6
-    return (
-        f"| {ledger} | {len(runs):,} | {total('deliveries'):,} ({WANTED[ledger][0]:,}) | {total('messages'):,} | {total('cases'):,} | "
-        f"{total('crashes'):,} | {total('lost_instances'):,} | {findings} | {rate:.0f} |"
-    )
-
-
-def _counts(each: list[dict[str, int]]) -> str:
-    total: Counter[str] = Counter()
-    for counts in each:
-        total.update(counts)
-    return ", ".join(f"{name} {count:,}" for name, count in sorted(total.items()))
+    REPORT.parent.mkdir(parents=True, exist_ok=True)
+    REPORT.write_text(report(found), encoding="utf-8")
+    return not any(line["findings"] for runs in found.values() for line in runs)
 
 
 def commit() -> str:
-    """Of the code that runs, in short."""
-    command = ["git", "rev-parse", "--short", "HEAD"]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "unknown"  # noqa: S603
+    """The last that changed the code, in short; with a + when it was changed since."""
+    found = _git("log", "-1", "--format=%h", "--", *CODE) or "unknown"
+    return found + ("+" if _git("status", "--porcelain", "--", *CODE) else "")
 
 
-def main() -> None:
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603, S607
+
+
+def say(text: str) -> None:
+    """Progress."""
+    print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def main() -> int:
     """Both ledgers, then the report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--ledger", choices=WANTED, action="append", help="only this one; several times")
     parser.add_argument("--deliveries", type=int, help="instead of the whole number")
+    parser.add_argument("--events", type=int, help="at least so many deliveries a seed")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--fresh", action="store_true", help="forget the seeds that were run before")
+    parser.add_argument("--report", action="store_true", help="only write the report")
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        for ledger in asked.ledger or WANTED:
+        for ledger in () if asked.report else asked.ledger or WANTED:
+            if asked.fresh:
+                (FOLDER / f"{ledger}.jsonl").unlink(missing_ok=True)
             wanted, each = WANTED[ledger]
-            prove(ledger, asked.deliveries or wanted, each, asked.processes)
+            Proof(ledger, asked.deliveries or wanted, asked.events or each).run(asked.processes)
     except KeyboardInterrupt:
-        pass
+        say("stopped; the same command goes on from here")
     finally:
-        write_report()
+        well = write_report()
+    return 0 if well else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -153,10 +153,12 @@ def _failed_instances(world: World) -> Iterator[Finding]:
 
 @contextmanager
 def _without_collector() -> Generator[None, None, None]:
-    """A run is short, and the collector would look through all of it again and again."""
+    """A run is short, and the collector would look through all of it again and again; at its end through nothing but it."""
     gc.disable()
+    gc.freeze()
     try:
         yield
     finally:
         gc.enable()
         gc.collect()
+        gc.unfreeze()
