@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from sayso.contracts.payload import person_key
 from sayso.contracts.workflow_io import RaisedEvent
 
 ONLY_BY_APPROVER = frozenset({"purchase_order_workflow"})
@@ -91,5 +92,5 @@ UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def same_person(one: str, other: str) -> bool:
-    """Two spellings of one id: case and outer blanks do not make another person."""
-    return one.strip().casefold() == other.strip().casefold()
+    """Two spellings of one id do not make another person."""
+    return person_key(one) == person_key(other)
