@@ -139,6 +139,7 @@ Index(
     postgresql_where=cases.c.check_at_ms.isnot(None),
 )
 Index("ix_cases_opened", cases.c.opened_at_ms)
+Index("ix_cases_opened_by", cases.c.opened_by)  # or each event that goes, a repetition for example, would have all cases looked at
 
 # Claim check: texts too large for the engine's history. The workflow gets a reference, activities and readers the text.
 claims = Table(
