@@ -123,7 +123,7 @@ def _await(
             deadline=stage.deadline,
             waited_for=list(waits_for),
             handled=journal.handled,
-            direct=[event.identity for event in journal.direct],
+            direct=journal.handled_direct,
         )
         answer = yield from journal.call("confirm_deadline", asked.model_dump(mode="json"))
         early = timedelta(milliseconds=answer.get("early_ms", 0))
