@@ -4,6 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 SAYSO := $(BIN)/sayso
 PYTEST := $(BIN)/python -m pytest
+# Three for the stacks, which mostly wait (tests/stack_lanes.py), and one for everything else.
+WORKERS ?= 4
 
 .PHONY: help run demo stop test check format docs bench faults proof setup runtime lock clean
 
@@ -28,10 +30,9 @@ demo: runtime ## The same, then stop everything; exit code 0 only if all went we
 stop: setup ## Stop the local stack
 	@$(SAYSO) down
 
-test: runtime ## Every test once, on the real parts
+test: runtime ## Every test once, on the real parts; what is skipped is said with its reason
 	@$(MAKE) --no-print-directory check
-	@$(PYTEST) -n 2 --dist loadgroup -m "not stack" tests
-	@$(PYTEST) -m stack --durations=10 tests
+	@$(PYTEST) -n $(WORKERS) --dist loadscope -rs --durations=15 tests
 
 check: setup ## Format, lint, types, imports
 	@$(BIN)/ruff format --check -q .

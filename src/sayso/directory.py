@@ -13,6 +13,7 @@ from typing import Annotated
 from pydantic import Field, PrivateAttr, StringConstraints
 
 from sayso.config_file import ConfigFile, ConfigModel, Location, did_you_mean, load_config
+from sayso.contracts.payload import person_key
 from sayso.errors import ConfigurationError
 
 NotifyUrl = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9-]*://\S*$")]
@@ -72,9 +73,9 @@ class Directory(ConfigModel):
         return frozenset(names | {role for role, holders in self.roles.items() if names & set(holders)})
 
     def has_member(self, name: str, person: str) -> bool:
-        """Whether this person is, or belongs to, the user, group or role of this name. Case and outer blanks make no other person."""
-        spelt = person.strip().casefold()
-        return any(name in self.names_of(user) for user in self.users if user.strip().casefold() == spelt)
+        """Whether this person, however spelt, is, or belongs to, the user, group or role of this name."""
+        spelt = person_key(person)
+        return any(name in self.names_of(user) for user in self.users if person_key(user) == spelt)
 
     def all_notify_urls(self) -> Iterator[tuple[Location, str]]:
         """Every URL of the file, with its place."""

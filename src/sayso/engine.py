@@ -24,6 +24,7 @@ from sayso.errors import TransientError
 DISCARDED = "discarded by Sayso"
 END_SECONDS = 10
 NO_SUCH_INSTANCE = "no such instance exists"  # the code differs by replica, the text does not
+UNREADABLE = "missing from state store"
 HISTORY_BYTES_MAX = 16 * 1024 * 1024
 """What an answer of the sidecar may weigh: more than the history at which Dapr stalls a workflow."""
 
@@ -33,6 +34,12 @@ LISTED_AT_ONCE = 1_000
 
 class NoSuchInstanceError(TransientError):
     """The engine does not know the instance (yet, or any more)."""
+
+
+class UnreadableInstanceError(TransientError):
+    """What the engine has stored of the instance does not fit together. For a moment that happens by itself; if it stays so, no call
+    of the engine can mend, end or forget the instance (tests/integration/test_dapr_facts.py).
+    """
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,7 @@ class InstanceState:
 
     @property
     def is_discarded(self) -> bool:
-        """Whether we ended it in order to forget it, and have not forgotten it yet."""
+        """Whether we ended it because it could not go on."""
         return self.status == "TERMINATED" and self.output == DISCARDED
 
 
@@ -106,7 +113,7 @@ class Engine(Protocol):
         """What the engine has recorded for the instance, oldest first."""
 
     def discard(self, instance_id: str) -> None:
-        """Forget an instance that cannot go on. When this fails in between, it `is_discarded`, and is to be discarded again."""
+        """End an instance that cannot go on; it `is_discarded` then. Its id is not to be used again."""
 
     def instance_ids(self) -> Iterator[str]:
         """Every instance that the engine keeps, also ended ones."""
@@ -171,11 +178,10 @@ class DaprEngine:
         return [HistoryEntry.of(event) for event in events]
 
     def discard(self, instance_id: str) -> None:
-        """See `Engine.discard`. Not purged by force: what is left in daprd's memory would spoil the next instance of this id."""
+        """See `Engine.discard`. Not purged: a turn in daprd's memory may store its end again, without the history that it needs."""
         try:
             self._client.terminate_workflow(instance_id, output=DISCARDED)
             self._client.wait_for_workflow_completion(instance_id, timeout_in_seconds=END_SECONDS)
-            self._client.purge_workflow(instance_id)
         except (grpc.RpcError, DaprInternalError, TimeoutError) as error:
             raise _translated(error) from error
 
@@ -201,4 +207,6 @@ def _translated(error: Exception) -> TransientError:
     details = (error.details() if isinstance(error, grpc.Call) else str(error)) or ""
     if NO_SUCH_INSTANCE in details:
         return NoSuchInstanceError(details)
+    if UNREADABLE in details:
+        return UnreadableInstanceError(f"the engine cannot read the instance: {details[:300]}")
     return TransientError(f"the engine did not answer ({code}): {details[:300]}")

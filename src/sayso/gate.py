@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from sayso.contracts.payload import person_key
 from sayso.contracts.workflow_io import RaisedEvent
 
 ONLY_BY_APPROVER = frozenset({"purchase_order_workflow"})
@@ -71,9 +72,14 @@ def admit(stage: Stage, event: RaisedEvent) -> Refused | None:
         return Refused("it was raised past the ledger, and accept_raw_raise is off")
     if event.channel == "dapr-api" and not _storable(event.data):
         return Refused("it contains a NUL character or an unpaired surrogate, which cannot be stored")
-    if event.received_at is not None and event.received_at > stage.deadline:
+    if event.received_at is not None and came_late(stage, event):
         return Refused(f"it arrived at {event.received_at:%Y-%m-%d %H:%M:%S} UTC, after the deadline")
     return None
+
+
+def came_late(stage: Stage, event: RaisedEvent) -> bool:
+    """Whether the ledger had it only after the deadline; of what was raised past the ledger nobody knows that."""
+    return event.received_at is not None and event.received_at > stage.deadline
 
 
 def _storable(data: dict[str, Any]) -> bool:
@@ -86,5 +92,5 @@ UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def same_person(one: str, other: str) -> bool:
-    """Two spellings of one id: case and outer blanks do not make another person."""
-    return one.strip().casefold() == other.strip().casefold()
+    """Two spellings of one id do not make another person."""
+    return person_key(one) == person_key(other)

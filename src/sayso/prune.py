@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 
-from sayso.engine import Engine
+from sayso.engine import Engine, UnreadableInstanceError
 from sayso.ledger import Ledger
 from sayso.ledger.pruning import Ended, Pruned, ended_cases, instances_purged, instances_to_purge, prune_cases, prune_events
 
@@ -51,7 +51,7 @@ def prune(ledger: Ledger, engine: Engine | None, before_ms: int, *, actor: str) 
 
 
 def _has_ended(engine: Engine | None, case: Ended) -> bool:
-    state = engine.state(case.instance_id) if engine is not None else None
+    state = engine.state(case.engine_id) if engine is not None else None
     return state is None or state.has_ended
 
 
@@ -67,8 +67,14 @@ def _purge(ledger: Ledger, engine: Engine | None, pool: ThreadPoolExecutor) -> i
 
 
 def _forget(engine: Engine, instance_id: str) -> bool:
-    """Whether the engine has no such instance any more; one that still runs is left alone, its steps do nothing."""
-    state = engine.state(instance_id)
+    """Whether the engine has no such instance any more; one that still runs is left alone, its steps do nothing.
+
+    One that the engine cannot read stays where it is: no call can remove it.
+    """
+    try:
+        state = engine.state(instance_id)
+    except UnreadableInstanceError:
+        return True
     if state is not None and state.has_ended:
         engine.purge(instance_id)
     return state is None or state.has_ended

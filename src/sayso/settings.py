@@ -20,6 +20,9 @@ from sayso.config_file import ConfigFile, did_you_mean
 from sayso.contracts.payload import explain
 from sayso.errors import ConfigurationError
 
+LONGEST = timedelta(days=36_500)
+"""A hundred years: the end of what waits is a date, and dates end with the year 9999."""
+
 
 class Section(BaseModel):
     """A group of settings."""
@@ -31,23 +34,29 @@ class ApprovalSettings(Section):
     """`approval_workflow`."""
 
     auto_approve_below: Decimal = Field(Decimal(1000), ge=0, description="Amounts below this are approved by themselves.")
-    timeout: timedelta = Field(timedelta(days=3), gt=timedelta(0), description="How long a request waits for its decision.")
+    timeout: timedelta = Field(
+        timedelta(days=3), gt=timedelta(0), le=LONGEST, description="How long a request waits for its decision."
+    )
 
 
 class PurchaseSettings(Section):
     """`purchase_order_workflow`."""
 
     auto_approve_below: Decimal = Field(Decimal(1000), ge=0, description="Orders that cost less are approved by themselves.")
-    approval_timeout: timedelta = Field(timedelta(hours=24), gt=timedelta(0), description="How long an order waits for approval.")
+    approval_timeout: timedelta = Field(
+        timedelta(hours=24), gt=timedelta(0), le=LONGEST, description="How long an order waits for approval."
+    )
     payment_timeout: timedelta = Field(
-        timedelta(days=7), gt=timedelta(0), description="How long a placed order waits for its payment."
+        timedelta(days=7), gt=timedelta(0), le=LONGEST, description="How long a placed order waits for its payment."
     )
 
 
 class TaskSettings(Section):
     """`task_approval_workflow`."""
 
-    manager_timeout: timedelta = Field(timedelta(hours=48), gt=timedelta(0), description="How long a task waits for the manager.")
+    manager_timeout: timedelta = Field(
+        timedelta(hours=48), gt=timedelta(0), le=LONGEST, description="How long a task waits for the manager."
+    )
 
 
 class DispatcherSettings(Section):
@@ -140,7 +149,9 @@ class Settings(BaseSettings):
     partners_url: str = Field("http://127.0.0.1:8090", description="Base URL of the service that performs effects.")
     partners_timeout: timedelta = Field(timedelta(seconds=10), gt=timedelta(0), description="Deadline of one call to that service.")
     log_format: str = Field("console", pattern="^(console|json)$", description="How log lines look: console or json.")
-    early_hold: timedelta = Field(timedelta(days=7), gt=timedelta(0), description="How long an early event waits for its case.")
+    early_hold: timedelta = Field(
+        timedelta(days=7), gt=timedelta(0), le=LONGEST, description="How long an early event waits for its case."
+    )
     accept_raw_raise: bool = Field(True, description="Accept events raised through Dapr's own workflow API.")
     approvers_only: bool = Field(
         False, description="Take decisions only of members of the group that is asked (directory.yaml), looked up at delivery."

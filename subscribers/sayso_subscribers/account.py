@@ -1,6 +1,7 @@
 """An instance's history, read as an account of its case: input, events, steps.
 
-In: the engine's history. Out: an `Account`, None when the instance is no case of Sayso. What Sayso did not write is passed over.
+In: the engine's history, which begins with the latest run of a workflow that has continued as new. Out: an `Account`, None when the
+instance is no case of Sayso. What Sayso did not write is passed over.
 """
 
 from __future__ import annotations
@@ -34,13 +35,21 @@ def account_of(history: Iterable[HistoryEntry]) -> Account | None:
             raised.append(RaisedEvent.from_engine(given.case.instance_id, entry.name or "", entry.data))
         elif entry.kind == "TASK_COMPLETED" and entry.answers in asked and isinstance(entry.data, dict):
             steps.append((asked[entry.answers], {name: value for name, value in entry.data.items() if name != ANSWERS_TO}))
-    return Account(given=given, raised=raised, steps=steps) if given is not None else None
+    if given is None:
+        return None
+    kept = given.carried.kept if given.carried is not None else []
+    return Account(given=given, raised=[*kept, *raised], steps=steps)
 
 
 def identities_in(instance_id: str, history: Iterable[HistoryEntry]) -> set[str]:
-    """The events that were raised to this instance."""
-    raised = (entry for entry in history if entry.kind == "EVENT_RAISED")
-    return {RaisedEvent.from_engine(instance_id, entry.name or "", entry.data).identity for entry in raised}
+    """The events that were raised to this instance, in this run of its workflow or in one before it."""
+    found: set[str] = set()
+    for entry in history:
+        if entry.kind == "EVENT_RAISED":
+            found.add(RaisedEvent.from_engine(instance_id, entry.name or "", entry.data).identity)
+        elif entry.kind == "EXECUTION_STARTED" and (given := _read(CaseInput, entry.data)) is not None and given.carried is not None:
+            found.update(given.carried.seen)
+    return found
 
 
 def _read(model: type[Model], data: Any) -> Model | None:

@@ -16,7 +16,7 @@ import structlog
 
 from sayso.contracts.workflow_io import RaisedEvent
 from sayso.directory import LiveDirectory
-from sayso.engine import Engine, NoSuchInstanceError
+from sayso.engine import Engine, NoSuchInstanceError, UnreadableInstanceError
 from sayso.errors import SaysoError
 from sayso.lanes import backoff_ms
 from sayso.ledger import Ledger
@@ -81,7 +81,9 @@ class Driver:
         return more
 
     def _call_engine(self, job: Job) -> tuple[bool, list[int], str | None, bool]:
-        """Whether it was started, what was raised, the error, and whether the error is that the engine does not know the instance."""
+        """Whether it was started, what was raised, the error, and whether the error is that the engine has no such instance, or cannot
+        read it.
+        """
         started, raised = False, []
         until = self._monotonic() + self._settings.lease.total_seconds() / 2
         try:
@@ -92,11 +94,12 @@ class Driver:
                 if self._monotonic() > until:
                     break  # the lease must outlive the calls; what is left is due again at once
                 looked_up = self._entitled(job, event, used_before=place < job.again)
-                self._engine.raise_event(job.instance_id, event.name, looked_up.as_payload())
+                self._engine.raise_event(job.engine_id, event.name, looked_up.as_payload())
                 raised.append(event.seq or 0)
         except SaysoError as error:
             log.warning("engine call failed", instance_id=job.instance_id, attempt=job.attempts, error=str(error))
-            return started, raised, str(error), isinstance(error, NoSuchInstanceError)
+            unreadable = isinstance(error, UnreadableInstanceError)  # something is there: what to do is the reconciler's to say
+            return started or unreadable, raised, str(error), unreadable or isinstance(error, NoSuchInstanceError)
         except Exception as error:  # a bug of ours must be seen at the case, and must not make it wait for its lease
             log.exception("engine call failed", instance_id=job.instance_id, attempt=job.attempts)
             return started, raised, f"internal error: {type(error).__name__}: {error}", False
@@ -111,6 +114,6 @@ class Driver:
 
     def _start(self, job: Job) -> None:
         """A second attempt follows an unknown result: Dapr would run an instance that has ended once more."""
-        if job.attempts > 1 and self._engine.state(job.instance_id) is not None:
+        if job.attempts > 1 and self._engine.state(job.engine_id) is not None:
             return
-        self._engine.start(job.workflow, job.instance_id, job.input)
+        self._engine.start(job.workflow, job.engine_id, job.input)

@@ -31,7 +31,7 @@ def receiver(
         original = message.raw_data()
         work = receive if len(original) <= TRANSPORT_BYTES_MAX else receive_oversized
         try:
-            ledger.transact(partial(work, topic=message.topic(), original=original))
+            ledger.transact(partial(work, topic=message.topic(), original=original), in_sight=True)
         except SaysoError as error:
             failures.failed(str(error))
             log.warning("not committed, the broker keeps it", topic=message.topic(), error=str(error))

@@ -14,11 +14,21 @@ from itertools import islice
 
 import structlog
 
-from sayso.engine import Engine, InstanceState
+from sayso.engine import Engine, InstanceState, UnreadableInstanceError
 from sayso.errors import TransientError
 from sayso.ledger import Ledger
+from sayso.ledger.identifiers import run_of_engine_id
 from sayso.ledger.rebuilding import close_by_engine, record_account
-from sayso.ledger.reconciling import Check, check_all_soon, found_absent, found_running, found_stuck, lease_checks, postpone_check
+from sayso.ledger.reconciling import (
+    Check,
+    check_all_soon,
+    found_absent,
+    found_running,
+    found_stuck,
+    found_unreadable,
+    lease_checks,
+    postpone_check,
+)
 from sayso.ledger.restoring import survey_done, survey_wanted, unknown_of
 from sayso.settings import Settings
 from sayso_subscribers.account import account_of, identities_in
@@ -80,9 +90,13 @@ class Reconciler:
         ids = iter(self._engine.instance_ids())
         while some := list(islice(ids, SURVEYED_AT_ONCE)):
             unknown |= self._ledger.read(partial(unknown_of, instance_ids=some))
-        accounts = [account for one in unknown if (account := account_of(self._engine.history(one))) is not None]
+        accounts = [
+            account.model_copy(update={"run": run_of_engine_id(one)})
+            for one in unknown
+            if (account := account_of(self._engine.history(one))) is not None
+        ]
         done = True
-        for account in sorted(accounts, key=lambda account: account.given.case.generation):
+        for account in sorted(accounts, key=lambda account: (account.given.case.generation, -account.run)):
             done &= self._ledger.transact(partial(record_account, account=account))
         log.info("asked the engine for cases that the ledger lacks", found=len(accounts), done=done)
         if done:
@@ -91,6 +105,9 @@ class Reconciler:
     def _compare(self, check: Check) -> None:
         try:
             self._judge(check)
+        except UnreadableInstanceError as error:
+            if self._ledger.transact(partial(found_unreadable, check=check, settings=self._settings)):
+                log.warning("an instance stayed unreadable: started again as another", instance_id=check.instance_id, error=str(error))
         except TransientError as error:
             log.info("not compared, will be tried again", instance_id=check.instance_id, error=str(error))
             self._ledger.transact(partial(postpone_check, check=check, delay_ms=RETRY_MS))
@@ -99,21 +116,22 @@ class Reconciler:
             self._ledger.transact(partial(postpone_check, check=check, delay_ms=int(LEASE_SECONDS * 1000)))
 
     def _judge(self, check: Check) -> None:
-        state = self._engine.state(check.instance_id)
-        if state is not None and check.whole and (account := account_of(self._engine.history(check.instance_id))) is not None:
+        state = self._engine.state(check.engine_id)
+        if state is not None and check.whole and (account := account_of(self._engine.history(check.engine_id))) is not None:
             self._ledger.transact(partial(record_account, account=account))
         if state is None:
             if self._ledger.transact(partial(found_absent, check=check, settings=self._settings)):
                 log.warning("the engine had lost an instance: it is started again", instance_id=check.instance_id)
             self._look_at_all()
         elif (activity := "its end" if state.is_discarded else self._unanswered(check, state)) is not None:
-            self._engine.discard(check.instance_id)
-            self._ledger.transact(partial(found_stuck, check=check, settings=self._settings, activity=activity))
-            log.warning("an instance was stuck: discarded, to be started again", instance_id=check.instance_id, activity=activity)
+            if not state.is_discarded:
+                self._engine.discard(check.engine_id)
+            self._ledger.transact(partial(found_stuck, check=check, activity=activity))
+            log.warning("an instance was stuck: ended, started again as another", instance_id=check.instance_id, activity=activity)
         elif state.has_ended:
             self._close(check, state)
         else:
-            seen = identities_in(check.instance_id, self._engine.history(check.instance_id)) if check.raised else set()
+            seen = identities_in(check.instance_id, self._engine.history(check.engine_id)) if check.raised else set()
             record = partial(found_running, check=check, settings=self._settings, status=state.status, seen=seen)
             if self._ledger.transact(record):
                 log.warning("events were not in an instance's history: raised again", instance_id=check.instance_id)
@@ -123,10 +141,10 @@ class Reconciler:
         before = self._now() - self._settings.stuck_after
         if state.status != "RUNNING" or state.updated_at.replace(tzinfo=UTC) > before:
             return None
-        return unanswered(self._engine.history(check.instance_id), before)
+        return unanswered(self._engine.history(check.engine_id), before)
 
     def _close(self, check: Check, state: InstanceState) -> None:
-        account = account_of(self._engine.history(check.instance_id))
+        account = account_of(self._engine.history(check.engine_id))
         record = partial(close_by_engine, check=check, account=account, status=state.status, failure=state.failure)
         outcome = self._ledger.transact(record)
         if outcome is not None:

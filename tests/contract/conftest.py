@@ -31,7 +31,7 @@ def sqlite_url(sqlite_source: SqliteLedgers, tmp_path: Path) -> str:
 def postgresql_url(postgresql_source: PostgresqlLedgers) -> Iterator[str]:
     url = postgresql_source.create()
     yield url
-    postgresql_source.drop(url)
+    postgresql_source.give_back(url)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

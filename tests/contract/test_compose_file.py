@@ -143,7 +143,7 @@ def test_the_brokers_and_databases_are_set_as_in_the_local_stack(services: dict[
     assert dict(zip(words[3::2], words[4::2], strict=True)) == {
         "--save": "",
         "--appendonly": "yes",
-        "--appendfsync": "everysec",
+        "--appendfsync": "always",
         "--maxmemory-policy": "noeviction",
     }
     local = dict(line.split("=", 1) for line in server_properties(Path("/data"), 1, 2).splitlines())

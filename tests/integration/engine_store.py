@@ -13,6 +13,7 @@ from running_system import RunningSystem
 from waiting import eventually
 
 ACTORS = "sayso||dapr.internal."
+BEGINNING = "history-000000"
 COLUMNS = "key, value, etag, created_at, updated_at, expires_at"
 
 
@@ -21,6 +22,9 @@ class EngineStore(Protocol):
 
     def copy(self) -> Any:
         """All that it holds of workflow instances."""
+
+    def lose_beginning(self, instance_id: str) -> None:
+        """Lose the first entry of an instance's history."""
 
     def put_back(self, copied: Any) -> None:
         """Make it what it was when it was copied; nothing for an empty one."""
@@ -36,6 +40,10 @@ class ValkeyStore:
     def copy(self) -> dict[bytes, bytes]:
         keys = list(self._client.scan_iter(f"{ACTORS}*", count=1_000))
         return {key: body for key in keys if (body := self._client.dump(key)) is not None}
+
+    def lose_beginning(self, instance_id: str) -> None:
+        (key,) = self._client.scan_iter(f"{ACTORS}*.workflow||{instance_id}||{BEGINNING}", count=1_000)
+        self._client.delete(key)
 
     def put_back(self, copied: dict[bytes, bytes]) -> None:
         for key in list(self._client.scan_iter(f"{ACTORS}*", count=1_000)):
@@ -55,6 +63,14 @@ class PostgresqlStore:
             found = connection.execute(f"SELECT {COLUMNS} FROM dapr_state")
             return [row for row in found if row[0].startswith(ACTORS)]
 
+    def lose_beginning(self, instance_id: str) -> None:
+        with psycopg.connect(self._url) as connection:
+            gone = connection.execute(
+                "DELETE FROM dapr_state WHERE starts_with(key, %s) AND key LIKE %s",
+                (ACTORS, f"%.workflow||{instance_id}||{BEGINNING}"),
+            )
+            assert gone.rowcount == 1
+
     def put_back(self, copied: list[tuple[Any, ...]]) -> None:
         with psycopg.connect(self._url) as connection:
             connection.execute("DELETE FROM dapr_state WHERE starts_with(key, %s)", (ACTORS,))
@@ -70,6 +86,14 @@ def store_of(system: RunningSystem) -> EngineStore:
     if system.state.ledger == "postgresql":
         return PostgresqlStore(system.state.ledger_url)
     return ValkeyStore(system.state.redis_host)
+
+
+def spoil(system: RunningSystem, instance_id: str) -> None:
+    """Kill daprd, and lose a part of what its store has of an instance."""
+    before = system.stack.kill("daprd")
+    store_of(system).lose_beginning(instance_id)
+    eventually(lambda: system.stack.process("daprd").pid not in (before, None), 30, "another daprd was started")
+    system.stack.wait_ready(90)
 
 
 def put_engine_back(system: RunningSystem, copied: Any) -> None:

@@ -18,6 +18,7 @@ from waiting import eventually
 from sayso.engine import DaprEngine
 from sayso.errors import TransientError
 from sayso.ledger import Ledger
+from sayso.ledger.identifiers import engine_id
 from sayso.ledger.schema import cases, events, tasks
 from sayso.notices.notice_file import FILE_NAME, SeenNotice, read_notices
 from sayso.testing.foreign_client import CONTENT_TYPE, foreign_client_of
@@ -133,7 +134,8 @@ class RunningSystem:
             case = eventually(ended, deadline_seconds, f"{workflow} {key} has ended")
         except AssertionError as error:
             raise AssertionError(f"{error}; the case: {self.case(key, workflow)}") from None
-        eventually(lambda: self.engine_status(case.instance_id) == "COMPLETED", deadline_seconds, f"{case.instance_id} COMPLETED")
+        instance = engine_id(case.instance_id, case.run)
+        eventually(lambda: self.engine_status(instance) == "COMPLETED", deadline_seconds, f"{instance} COMPLETED")
         return case
 
     def engine_status(self, instance_id: str) -> str | None:

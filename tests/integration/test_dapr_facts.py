@@ -1,13 +1,15 @@
 """What Dapr 1.18 does, where our design depends on it: an upgrade that changes one of these must tell.
 
-The app behind this sidecar is `facts_app/app.py`: nothing of Sayso runs in it.
+The app behind this sidecar is `facts_app/app.py`: nothing of Sayso runs in it but its mailbox, in one workflow.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,14 +19,16 @@ from dapr.ext.workflow import DaprWorkflowClient
 from shop_events import fresh
 from waiting import eventually
 
+from sayso.contracts.workflow_io import CaseInput, CaseRef, Plan, RaisedEvent
 from sayso.engine import DaprEngine
+from sayso.errors import TransientError
 from sayso.testing.foreign_client import ForeignClient, foreign_client_of
 from sayso.testing.stack import StackHandle, running_stack
 
 pytestmark = pytest.mark.stack
 FACTS_APP = Path(__file__).parent / "facts_app"
 T = TypeVar("T")
-ENDED = ("COMPLETED", "FAILED", "TERMINATED")
+EVENTS, EVENTS_A_RUN, SENDERS = 120, 4, 8
 
 
 def _settled(ask: Callable[[], T]) -> T:
@@ -48,12 +52,25 @@ class Facts:
         self.workflows = DaprWorkflowClient(host="127.0.0.1", port=str(stack.state.dapr_grpc_port))
         self.engine = DaprEngine(timedelta(seconds=10), "127.0.0.1", stack.state.dapr_grpc_port)
         self.broker: ForeignClient = foreign_client_of(stack.state)
+        self.stack = stack
         self._deliveries = stack.state.state_dir / "deliveries.txt"
 
     def start(self, workflow: str, given: Any, instance_id: str | None = None) -> str:
         chosen = instance_id or fresh(workflow)
         self.workflows.schedule_new_workflow(workflow, input=given, instance_id=chosen)
         return chosen
+
+    def raise_until_taken(self, instance_id: str, name: str, payload: dict[str, Any]) -> None:
+        """Raise it again, as the dispatcher does, until the engine says that it has it; so it may have it twice."""
+
+        def taken() -> bool:
+            try:
+                self.engine.raise_event(instance_id, name, payload)
+            except TransientError:
+                return False
+            return True
+
+        eventually(taken, 60, f"{name} is raised")
 
     def output_of(self, instance_id: str) -> Any:
         """What the instance returned, once it has ended."""
@@ -120,17 +137,15 @@ def test_an_active_id_already_exists(facts: Facts) -> None:
     assert facts.output_of(active) == [{"a": 1}]
 
 
-def test_a_running_instance_can_be_discarded_and_its_id_is_free_again(facts: Facts) -> None:
-    """So the reconciler can start a stuck case again under its own id; nothing of the first run is left, not even in daprd's cache."""
+def test_a_running_instance_can_be_ended_and_says_by_whom(facts: Facts) -> None:
+    """So a reconciler that was killed between ending a stuck instance and recording it knows what it finds."""
     stuck = facts.start("collect", 2)
     facts.workflows.raise_workflow_event(stuck, "go", data={"run": 1})
     facts.engine.discard(stuck)
-    assert facts.status(stuck) is None
-    with pytest.raises(grpc.RpcError, match="no such instance exists"):
-        facts.workflows.raise_workflow_event(stuck, "go", data={"run": 1})
-    facts.start("collect", 1, stuck)
-    facts.workflows.raise_workflow_event(stuck, "go", data={"run": 2})
-    assert facts.output_of(stuck) == [{"run": 2}]
+    state = facts.engine.state(stuck)
+    assert state is not None
+    assert state.is_discarded
+    assert state.has_ended
 
 
 def test_an_event_that_is_raised_twice_is_delivered_twice(facts: Facts) -> None:
@@ -161,6 +176,50 @@ def test_empty_data_arrives_as_nothing(facts: Facts, falsy: Any) -> None:
     instance = facts.start("collect", 1)
     facts.workflows.raise_workflow_event(instance, "go", data=falsy)
     assert facts.output_of(instance) == [None]
+
+
+def test_a_workflow_that_continues_as_new_keeps_buffered_events_only_if_it_says_so(facts: Facts) -> None:
+    """So the journal always says so."""
+    outputs = {}
+    for save_events in (True, False):
+        instance = facts.start("forget", {"again": False, "save_events": save_events})
+        facts.workflows.raise_workflow_event(instance, "more", data={"a": 1})
+        facts.workflows.raise_workflow_event(instance, "go", data={"a": 2})
+        outputs[save_events] = facts.output_of(instance)
+    assert outputs == {True: {"a": 1}, False: "nothing"}
+
+
+def test_a_timer_of_a_run_does_not_fire_in_the_next_one(facts: Facts) -> None:
+    """Their numbers are the same, and nobody takes a timer back; so a mailbox may leave its timers behind."""
+    instance = facts.start("renew", 1)
+    facts.workflows.raise_workflow_event(instance, "go", data={"a": 1})
+    assert facts.output_of(instance) == "the timer"
+
+
+def test_the_mailbox_takes_every_event_once_although_its_workflow_continues_as_new_under_a_flood(facts: Facts) -> None:
+    """Every event is raised twice, as fast as eight senders can, and the worker is killed meanwhile."""
+    case = CaseRef(workflow="relay", key="k", generation=1, instance_id=fresh("relay"), opened_at=datetime.now(UTC))
+    request = {"events": EVENTS, "events_a_run": EVENTS_A_RUN}
+    given = CaseInput(case=case, request=request, plan=Plan(approval_timeout_seconds=60))
+    facts.start("relay", given.model_dump(mode="json"), case.instance_id)
+
+    def send(number: int, name: str) -> None:
+        identity = hashlib.sha256(str(number).encode()).hexdigest()
+        event = RaisedEvent(seq=number, identity=identity, name=name, received_at=datetime.now(UTC), data={"number": number})
+        facts.raise_until_taken(case.instance_id, name, event.as_payload())
+
+    numbers = list(range(1, EVENTS + 1))
+    with ThreadPoolExecutor(SENDERS) as senders:
+        sent = [senders.submit(send, number, "tick" if number % 3 else "tock") for number in numbers for _ in range(2)]
+        eventually(lambda: sum(one.done() for one in sent) > EVENTS, 60, "half of them are raised")
+        facts.stack.kill("sayso")
+        for one in sent:
+            one.result()
+        send(EVENTS + 1, "stop")
+    result = facts.output_of(case.instance_id)
+    assert sorted(number for _, number in result["taken"]) == numbers
+    assert result["runs"] > EVENTS // EVENTS_A_RUN
+    assert result["stopped"], "not by its time"
 
 
 def test_the_history_of_an_instance_can_be_read(facts: Facts) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from running_system import RunningSystem
 from shop_events import Event, decision, fresh, payment, purchase
+from shop_events import request as asked
 from sqlalchemy import Row, func, select
 from stack_pairs import MAIN_PAIRS, name_of, system_on
 from waiting import eventually
@@ -24,12 +25,14 @@ DECISIONS_LATER = 6
 PAYMENTS_LATER = 12
 KEPT_BACK = 16
 END_SECONDS = 120.0
+APPROVALS = "approval_workflow"
+SHORT = {"SAYSO_APPROVAL__TIMEOUT": "PT10S"}
 
 
 @pytest.fixture(scope="module", params=MAIN_PAIRS, ids=name_of)
 def battlefield(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]:
     """A stack that these tests may harm."""
-    with system_on(request.param, tmp_path_factory) as running:
+    with system_on(request.param, tmp_path_factory, **SHORT) as running:
         yield running
 
 
@@ -153,9 +156,14 @@ def test_fifty_cases_end_well_although_every_process_is_killed_once(battlefield:
     sent = interleaved(orders)
     traffic = Traffic(battlefield, sent, KEPT_BACK)
     eventually(lambda: open_cases(battlefield) >= 2, 20, "cases are open")
+    timed = fresh("REQ")
     for name in victims_of(battlefield):
+        if name == "scheduler":
+            battlefield.send(asked(timed))
+            battlefield.waiting_for("approval", timed, APPROVALS)
         assert open_cases(battlefield) > 0, f"no case is open when {name} is killed"
         kill(battlefield, name)
+    assert battlefield.closed(timed, APPROVALS).outcome == "timed_out", "its timer waited when the scheduler was killed"
     traffic.join()
     check_all_ended_well(battlefield, orders, sent)
     restarts = {name: battlefield.stack.process(name).restarts for name in victims_of(battlefield)}

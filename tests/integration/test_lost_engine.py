@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from engine_store import put_engine_back, store_of
+from engine_store import put_engine_back, spoil, store_of
 from running_system import RunningSystem
 from shop_events import decision, fresh, payment, purchase
 from sqlalchemy import select
 from stack_pairs import MAIN_PAIRS, name_of, system_on
 from waiting import eventually
 
+from sayso.engine import UnreadableInstanceError
 from sayso.ledger.schema import events
 
 pytestmark = pytest.mark.stack
@@ -20,6 +21,7 @@ QUICK = {
     "SAYSO_RECONCILER__CHECK_INTERVAL_MAX": "PT4S",
     "SAYSO_RECONCILER__ABSENCE": "PT2S",
     "SAYSO_RECONCILER__UNSEEN_AFTER": "PT3S",
+    "SAYSO_RECONCILER__STUCK_AFTER": "PT5S",
 }
 AGREED_SECONDS = 120.0
 
@@ -87,6 +89,22 @@ def test_an_engine_that_was_put_back_gets_again_what_the_ledger_knows(forgetful:
     forgetful.send(payment(order))
     check_completed(forgetful, order)
     assert alerts_about(forgetful, case.instance_id) == []
+
+
+def test_a_case_goes_on_as_another_instance_when_what_is_stored_of_the_first_does_not_fit_together(forgetful: RunningSystem) -> None:
+    order = fresh("PO")
+    forgetful.open_purchase(order)
+    instance_id = forgetful.approve_purchase(order).instance_id
+    spoil(forgetful, instance_id)
+    for refused in (forgetful.engine.state, forgetful.engine.purge, forgetful.engine.discard):
+        with pytest.raises(UnreadableInstanceError):
+            refused(instance_id)
+    forgetful.send(payment(order))
+    check_completed(forgetful, order)
+    assert alerts_about(forgetful, instance_id) == ["case-restarted"]
+    second = forgetful.engine.state(f"{instance_id}_2")
+    assert second is not None
+    assert second.status == "COMPLETED"
 
 
 def test_purchases_that_come_after_all_this_are_as_ever(forgetful: RunningSystem) -> None:

@@ -38,7 +38,7 @@ def row(name: str, state: str, case: str | None = CASE, **fields: Any) -> FinalS
 
 
 def paid_order() -> Observed:
-    """One order: approved, placed and paid; a second decision came too late, a second payment was refused."""
+    """One order: approved, placed and paid; a second decision was refused, a second payment came too late."""
     run = Observed()
     run.sent = [
         sent("open", "open"),
@@ -165,6 +165,7 @@ BROKEN: dict[str, tuple[str, Callable[[Observed], Any]]] = {
         lambda run: run.dead_letters.append(DeadLetter("dead:4", "/test", "pay", "t", "pay", "late", "because")),
     ),
     "refunded and used": ("money twice", lambda run: run.late_replies.append(LateReply("refund:4", "refund", "/test", "pay"))),
+    "the right payment is refused": ("money kept", lambda run: set_row(run, 4, state="refused")),
     "refunded and refused": ("money twice", refund_a_refused_payment),
     "refunded, without a dead letter": ("lost dead letter", refund_without_a_dead_letter),
     "refunded twice": (

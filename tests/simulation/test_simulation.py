@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from sayso.cli.main import app
+from sayso.errors import ConfigurationError
 from sayso.simulator.minimise import minimise, read_run, write_run
 from sayso.simulator.run import Report, Run, simulate
 
@@ -73,3 +74,13 @@ def test_the_command_keeps_what_fails(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "no final state" in bad.stdout
     again = CliRunner().invoke(app, ["simulate", "--replay", str(tmp_path / "seed-1.jsonl")])
     assert again.exit_code == 1
+
+
+@pytest.mark.parametrize("content", [None, "", "{}", "no JSON", '{"seed": 1, "ledger": "memory", "mutation": null}\n{"at_ms": 1}'])
+def test_a_file_that_no_run_wrote_is_one_clear_line(tmp_path: Path, content: str | None) -> None:
+    file = tmp_path / "run.jsonl"
+    if content is not None:
+        file.write_text(content)
+    words = "cannot be read" if content is None else "not a run that `sayso simulate` wrote"
+    with pytest.raises(ConfigurationError, match=words):
+        read_run(file)

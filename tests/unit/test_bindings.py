@@ -246,7 +246,17 @@ def test_a_mistake_is_named_with_its_line(load: Load, old: str, new: str, expect
         ("    resume", "    early: hold -PT1H\n    resume", '"hold -PT1H" is not understood'),
         ("    resume", "    early: hold PT0S\n    resume", '"hold PT0S" is not understood'),
         ("    resume", "    early: drop PT1H\n    resume", '"drop PT1H" is not understood'),
-        ("    resume", "    early: dead-letter PT1H\n    resume", "write for example `hold PT1H`, or `dead-letter`"),
+        ("    resume", "    early: hold P9000Y\n    resume", "write for example `hold PT1H`, at most 100 years, or `dead-letter`"),
+        (
+            "    resume",
+            "    on_late: publish sayso.payment.refund-request.v1 to payment-commands\n    resume",
+            '"sayso.payment.refund-request.v1" is no answer to a late event; did you mean "sayso.payment.refund-requested.v1"?',
+        ),
+        (
+            "    resume",
+            "    early: dead-letter PT1H\n    resume",
+            "write for example `hold PT1H`, at most 100 years, or `dead-letter`",
+        ),
         ("    resume", "    on_late: refund\n    resume", '6: "refund" is not understood; write `publish TYPE to TOPIC`, or `dead-le'),
         (
             "    resume",

@@ -15,8 +15,11 @@ from sayso.cli.output import ago, argument, printable, shortened
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=8,
 )
+"""Nested and mixed, and small: what matters is what stands beside what."""
 
 
 @given(st.text())
@@ -40,14 +43,14 @@ def test_what_is_not_json_is_left_as_it_is() -> None:
     assert indented("{not json") == "{not json"
 
 
-@given(st.dictionaries(st.text(), VALUES))
+@given(st.dictionaries(st.text(), VALUES, max_size=4))
 def test_the_members_of_an_object_are_found_as_written(document: dict[str, object]) -> None:
     found = members(json.dumps(document, indent=1))
     assert found is not None
     assert {name: json.loads(text) for name, text in found.items()} == document
 
 
-@given(st.lists(st.dictionaries(st.text(), VALUES), min_size=1))
+@given(st.lists(st.dictionaries(st.text(), VALUES, max_size=4), min_size=1, max_size=4))
 def test_an_array_lines_and_single_events_split_alike(documents: list[dict[str, object]]) -> None:
     array, lines = json.dumps(documents), "\n".join(json.dumps(document) for document in documents)
     for text in (array, lines):

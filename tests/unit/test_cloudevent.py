@@ -320,3 +320,23 @@ def test_the_same_event_is_written_in_the_same_bytes() -> None:
     at = datetime(2026, 11, 20, tzinfo=UTC)
     one = format_event(event_id="i", source="/s", event_type="t", data={"a": 1}, time=at)
     assert one == format_event(event_id="i", source="/s", event_type="t", data={"a": 1}, time=at)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("1200", "1200.0"), ("1200", "1.2e3"), ("1200.50", "1200.5"), ("-0.0", "0"), ("-0", "0"), ("1e400", "10e399"), ("0.10", "1E-1")],
+)
+def test_equal_numbers_say_the_same_however_they_are_written(one: str, other: str) -> None:
+    """Who writes JSON anew may write 1200 as 1200.0: a repetition, and no conflict."""
+    assert parse_event(with_data(one)).content_digest == parse_event(with_data(other)).content_digest
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("1200", "1200.01"), ("1", "-1.0"), ("1e300", "1e301"), ("0." + "1" * 40, "0." + "1" * 41)]
+)
+def test_other_numbers_say_something_else(one: str, other: str) -> None:
+    assert parse_event(with_data(one)).content_digest != parse_event(with_data(other)).content_digest
+
+
+def test_a_number_of_any_length_has_a_digest() -> None:
+    assert len(parse_event(with_data("7" * 10_000 + ".0")).content_digest) == 64

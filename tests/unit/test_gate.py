@@ -153,3 +153,20 @@ def test_what_was_not_looked_up_is_not_raised_along() -> None:
     event = raised({"approved": True, "approver": "bob"})
     assert "entitled" not in event.as_payload()
     assert event.model_copy(update={"entitled": False}).as_payload()["entitled"] is False
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("jos\u00e9", "jose\u0301"),
+        ("\uff41lice", "Alice"),
+        ("ali\u200bce", "alice"),
+        ("\u202ealice ", "alice"),
+        ("STRASSE", "stra\u00dfe"),
+    ],
+    ids=["composed or not", "full width", "an invisible space", "a mark of direction", "sharp s"],
+)
+def test_another_way_to_write_an_id_makes_no_other_person(one: str, other: str) -> None:
+    """Four eyes are four, however somebody spells two of them."""
+    assert same_person(one, other)
+    assert "nobody decides on an own request" in refusal(stage(requester=one), raised({"approved": True, "approver": other}))

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from sayso.contracts.approvals import ApprovalDecided
 from sayso.contracts.catalog import EVENT_TYPES, WITHDRAW_EVENT, WORKFLOWS
 from sayso.contracts.payload import explain
 
@@ -153,6 +154,17 @@ def test_the_three_decision_payloads_of_the_seeds_are_understood(data: dict[str,
 
 
 # The catalog.
+
+
+@pytest.mark.parametrize("more", [{"Approved": False}, {"decision": "rejected"}, {"reason": "too dear"}, {"status": 0}])
+def test_an_approver_with_more_than_a_name_is_not_taken_for_an_approval(more: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=f"without {next(iter(more))}: say `approved`"):
+        ApprovalDecided.model_validate({"order_id": "PO-1", "approver": "bob"} | more)
+
+
+def test_what_is_null_is_not_more_than_an_approver() -> None:
+    data = {"order_id": "PO-1", "approver": "bob", "approved": None, "reason": None, "comment": None}
+    assert ApprovalDecided.model_validate(data).approver == "bob"
 
 
 def test_event_types_are_versioned_and_topics_have_one_direction() -> None:

@@ -98,6 +98,7 @@ def test_variables_of_the_stack_are_let_through(monkeypatch: pytest.MonkeyPatch,
     ("name", "value", "words"),
     [
         ("SAYSO_APPROVAL__TIMEOUT", "soon", "`approval.timeout`: input should be a valid timedelta"),
+        ("SAYSO_APPROVAL__TIMEOUT", "P9000Y", "`approval.timeout`: input should be less than or equal to 36500 days"),
         ("SAYSO_APPROVAL__TIMEOUT", "-P1D", "`approval.timeout`: input should be greater than 0 seconds"),
         ("SAYSO_APPROVAL__TIMEOUT", "PT0S", "`approval.timeout`: input should be greater than 0 seconds"),
         ("SAYSO_APPROVAL__AUTO_APPROVE_BELOW", "NaN", "`approval.auto_approve_below`: input should be a finite number"),

@@ -93,7 +93,7 @@ def with_engine(stack: StackAddress, page: CasePage) -> CasePage:
         return page
     try:
         engine = stack.engine()
-        state, history = engine.state(page.case.instance_id), engine.history(page.case.instance_id)
+        state, history = engine.state(page.case.engine_id), engine.history(page.case.engine_id)
     except TransientError as error:
         say(("without the engine's history: ", "yellow"), printable(error))
         return page
@@ -163,7 +163,7 @@ def document_of(page: CasePage) -> dict[str, Any]:
 def raise_command(case: CaseView) -> str:
     """How Dapr's own CLI would raise a decision, past the topics; it passes the same gate."""
     payload = json.dumps({"approved": True, "approver": "alice"}, separators=(",", ":"))
-    return f"dapr workflow raise-event {case.instance_id}/approval_received --app-id {APP_ID} --input '{payload}'"
+    return f"dapr workflow raise-event {case.engine_id}/approval_received --app-id {APP_ID} --input '{payload}'"
 
 
 def _suggest(case: CaseView) -> None:

@@ -10,7 +10,7 @@ from sayso.correlation.bindings import Bindings, load_bindings
 from sayso.directory import load_directory
 from sayso.errors import ConfigurationError
 from sayso.ledger import open_ledger, read_ledger_id
-from sayso.ledger.backup import back_up, restore
+from sayso.ledger.backup import back_up, refuse_no_file, restore
 from sayso.ledger.queries.reading import in_words, place_of
 from sayso.services import load_services
 from sayso.stack import leftovers
@@ -50,6 +50,7 @@ def restore_ledger(file: Path, *, replace: bool, as_json: bool) -> None:
     stack = find_stack()
     if leftovers.supervisor_of(stack.state) is not None:
         raise ConfigurationError("the stack is running; stop it first: sayso down")
+    refuse_no_file(file)
     ledger = open_ledger(stack.ledger_url)
     try:
         count = restore(ledger, file, replace=replace)

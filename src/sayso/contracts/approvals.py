@@ -1,7 +1,8 @@
 """Approvals: what Sayso asks (`sayso.approval.requested.v1`) and what is decided (`sayso.approval.decided.v1`).
 
 A decision names its case by `order_id`, `request_id` or `task_id`, or by `workflow` and `key`. docs/seeds.md's three payloads are
-understood: `{approved, approver, reason}`, `{approver}` alone (an approval, purchase orders only) and `{approved}` alone.
+understood: `{approved, approver, reason}`, `{approver}` alone (an approval, purchase orders only; no other field but those that
+name the case) and `{approved}` alone.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import Any
 from pydantic import StrictBool, model_validator
 
 from sayso.contracts.payload import Key, Payload, Person
+
+BESIDE_AN_APPROVER = frozenset({"order_id", "request_id", "task_id", "workflow", "key", "approved", "approver"})
 
 
 class ApprovalDecided(Payload):
@@ -25,6 +28,17 @@ class ApprovalDecided(Payload):
     approved: StrictBool | None = None
     approver: Person | None = None
     reason: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _an_approver_alone_is_alone(cls, data: Any) -> Any:
+        """Without `approved` nothing else may say yes or no: `Approved: false` or `decision: "rejected"` is no approval."""
+        if isinstance(data, dict) and data.get("approved") is None and data.get("approver") is not None:
+            more = sorted(name for name, value in data.items() if value is not None and name not in BESIDE_AN_APPROVER)
+            if more:
+                words = f"`approved` is missing, and an approver alone is an approval only when it is alone, without {', '.join(more)}"
+                raise ValueError(f"{words[:300]}: say `approved`: true or false")
+        return data
 
     @model_validator(mode="after")
     def _says_something(self) -> ApprovalDecided:

@@ -26,6 +26,7 @@ from sayso.errors import MalformedError
 ATTRIBUTE_CHARACTERS_MAX = 2_000
 JSON_LEVELS_MAX = 100
 """Python's own limit depends on how deep the caller already is, so there is a limit of ours, well below it."""
+WHOLE_DIGITS_MAX = 300
 NUL_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 CONTEXT_ATTRIBUTES = ("specversion", "id", "source", "type", "subject", "time", "dataschema", "datacontenttype")
 CONTENT_TYPE = "application/cloudevents+json"
@@ -50,9 +51,27 @@ class IncomingEvent:
 
     @property
     def content_digest(self) -> str:
-        """SHA-256 of what the event says (type, subject, data), whatever a transport added around it."""
-        said = json.dumps([self.type, self.subject, self.data], sort_keys=True, default=repr, separators=(",", ":"))
+        """SHA-256 of what the event says (type, subject, data), whatever a transport added around it.
+
+        1200, 1200.0 and 1.2e3 say the same: who writes JSON anew may write its numbers otherwise.
+        """
+        said = json.dumps([self.type, self.subject, self.data], sort_keys=True, default=_one_way, separators=(",", ":"))
         return hashlib.sha256(said.encode()).hexdigest()
+
+
+def _one_way(number: Decimal) -> int | list[Any]:
+    """One form of all that are equal, exactly; a whole number that is not too long as JSON's own."""
+    sign, digits, exponent = number.as_tuple()
+    assert isinstance(exponent, int)  # NaN and infinities are no JSON
+    text = "".join(map(str, digits))
+    shortest = text.rstrip("0")
+    exponent += len(text) - len(shortest)
+    shortest = shortest.lstrip("0")
+    if not shortest:
+        return 0
+    if exponent >= 0 and len(shortest) + exponent <= WHOLE_DIGITS_MAX:
+        return int(f"{'-' if sign else ''}{shortest}{'0' * exponent}")
+    return [sign, shortest, exponent]
 
 
 def parse_event(raw: bytes) -> IncomingEvent:

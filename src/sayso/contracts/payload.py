@@ -5,6 +5,7 @@ In: a JSON object of another system. Out: a frozen model. Unknown fields are kep
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError, WithJsonSchema
@@ -33,6 +34,15 @@ Key = Annotated[
 
 Person = Annotated[str, StringConstraints(min_length=1, max_length=320, strip_whitespace=True)]
 """A person's id as the directory or the sending system knows it: `alice`, `alice@example.com`."""
+
+
+def person_key(person: str) -> str:
+    """What two spellings of one person's id have in common: case, outer blanks, and how Unicode writes it make no other person.
+
+    Invisible characters (category Cf: joiners, marks of direction, soft hyphens) count for nothing.
+    """
+    visible = "".join(character for character in unicodedata.normalize("NFKC", person) if unicodedata.category(character) != "Cf")
+    return unicodedata.normalize("NFKC", visible.strip().casefold())
 
 
 def explain(error: ValidationError) -> str:

@@ -48,15 +48,6 @@ class Plan(Snapshot):
     approvers_only: bool = False
 
 
-class CaseInput(Snapshot):
-    """The input of every shipped workflow. `opened_by` is the identity of the event that opened the case."""
-
-    case: CaseRef
-    request: dict[str, Any]
-    plan: Plan
-    opened_by: str | None = None
-
-
 class RaisedEvent(Snapshot):
     """What `raise_workflow_event` carries: the event's identity first, because a workflow uses an event at most once."""
 
@@ -99,6 +90,46 @@ class Refusal(Snapshot):
 
     seq: int | None
     reason: str
+
+
+class Carried(Snapshot):
+    """What a run hands to the next one when its workflow continues as new, so that a case is one case over all of its runs.
+
+    Bounded: by the quota of a case (`case_events` a name) for what came through the ledger, by the mailbox for what came past it.
+    """
+
+    seen: list[str] = []
+    """Identities of all events that the case was ever given through the ledger, oldest first: each is used at most once."""
+    seen_direct: list[str] = []
+    """The newest of those that were raised past the ledger."""
+    kept: list[RaisedEvent] = []
+    """Given, and not asked for yet, in their order."""
+    used: list[int] = []
+    refused: list[Refusal] = []
+    direct: list[RaisedEvent] = []
+    """Not recorded yet: the next step carries them (`StepInput`)."""
+    handled: list[int] = []
+    handled_direct: list[str] = []
+    """Used or refused, recorded or not (`DeadlineInput`)."""
+    iterations: dict[str, int] = {}
+    """How often each step was called: the next call of a step must not have an earlier one's idempotency key."""
+    milestones: list[str] = []
+    recorded_at: datetime | None = None
+    own: dict[str, Any] = {}
+    """The workflow's own state."""
+
+
+class CaseInput(Snapshot):
+    """The input of every shipped workflow. `opened_by` is the identity of the event that opened the case.
+
+    `carried` is there when the workflow has continued as new.
+    """
+
+    case: CaseRef
+    request: dict[str, Any]
+    plan: Plan
+    opened_by: str | None = None
+    carried: Annotated[Carried | None, Field(exclude_if=lambda carried: carried is None)] = None
 
 
 class OutgoingEvent(Snapshot):
@@ -182,5 +213,6 @@ class Account(Snapshot):
     """What an instance's history tells: its input, the events raised to it, and its steps that were done, each with its result."""
 
     given: CaseInput
+    run: int = 1
     raised: list[RaisedEvent] = []
     steps: list[tuple[StepInput, dict[str, Any]]] = []

@@ -21,6 +21,8 @@ from sayso.contracts.catalog import EVENT_TYPES
 from sayso.contracts.payload import Payload
 
 DEAD_LETTER = "dead-letter"
+OURS = "sayso."
+"""Types that begin so are those that ship: another one would be answered to by nobody."""
 TOPIC_SLIP_RATIO = 0.9
 TYPE_SLIP_RATIO = 0.97
 """`difflib` ratios from which an unknown word counts as misspelt: one letter off; `….v2` of a type is not."""
@@ -63,10 +65,15 @@ def early_of(text: str | None, file: ConfigFile, at: Location) -> tuple[bool, ti
     try:
         return True, POSITIVE_DURATION.validate_python(duration.strip() if verb == "hold" else "")
     except ValidationError as error:
-        raise file.error((*at, "early"), f'"{text}" is not understood; write for example `hold PT1H`, or `{DEAD_LETTER}`') from error
+        raise file.error(
+            (*at, "early"), f'"{text}" is not understood; write for example `hold PT1H`, at most 100 years, or `{DEAD_LETTER}`'
+        ) from error
 
 
-POSITIVE_DURATION: TypeAdapter[timedelta] = TypeAdapter(Annotated[timedelta, Field(gt=timedelta(0))])
+LONGEST = timedelta(days=36_500)
+"""A hundred years: the end of what waits is a date, and dates end with the year 9999."""
+
+POSITIVE_DURATION: TypeAdapter[timedelta] = TypeAdapter(Annotated[timedelta, Field(gt=timedelta(0), le=LONGEST)])
 
 
 def on_late_of(text: str | None, payload: type[Payload] | None, file: ConfigFile, at: Location) -> Answer | None:
@@ -81,8 +88,9 @@ def on_late_of(text: str | None, payload: type[Payload] | None, file: ConfigFile
     known = EVENT_TYPES.get(answer.type)
     if known is None:
         _refuse_slip("type", answer.type, ANSWERS, TYPE_SLIP_RATIO, file, place)
+    if known is None and not answer.type.startswith(OURS):
         return answer
-    if answer.type not in ANSWERS:
+    if known is None or answer.type not in ANSWERS:
         raise file.error(place, f'"{answer.type}" is no answer to a late event{did_you_mean(answer.type, ANSWERS)}')
     if answer.topic != known.topic:
         raise file.error(place, f'"{answer.type}" travels on "{known.topic}", not on "{answer.topic}"')

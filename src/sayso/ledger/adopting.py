@@ -14,9 +14,9 @@ from sqlalchemy import Row, bindparam, insert, select
 
 from sayso.contracts.workflow_io import CaseInput, CaseRef, RaisedEvent
 from sayso.ledger.database import Transaction
-from sayso.ledger.event_rows import move
+from sayso.ledger.event_rows import drive_again, move
 from sayso.ledger.schema import events
-from sayso.ledger.states import EventState
+from sayso.ledger.states import FAILED, EventState
 
 DIRECT, RECOVERED = "dapr-api", "recovered"
 """In place of the topic: raised past the ledger; lost by the ledger and found in the engine."""
@@ -26,8 +26,7 @@ def adopt(tx: Transaction, case: CaseRef, event: RaisedEvent) -> int:
     """The event's row for this case; made when there is none. The caller holds the case's lock."""
     known = _known(tx, event.identity)
     if known is not None:
-        if known.state == EventState.HELD:
-            move(tx, known, EventState.DELIVERING, f"for {case.instance_id} as {event.name}", instance_id=case.instance_id)
+        _give_back(tx, known, case, event)
         return int(known.seq)
     received_at_ms = int(event.received_at.timestamp() * 1000) if event.received_at is not None else tx.now_ms
     values = {
@@ -57,6 +56,22 @@ def adopt_start(tx: Transaction, given: CaseInput) -> int | None:
         "received_at_ms": int(given.case.opened_at.timestamp() * 1000),
     }
     return int(tx.run(_INSERT.returning(events.c.seq), values).scalar_one())
+
+
+def _give_back(tx: Transaction, known: Row[Any], case: CaseRef, event: RaisedEvent) -> None:
+    """A row that a restore put back to before its event was raised belongs to the case again.
+
+    What had failed then was sent or replayed once more after the backup; left as failed, somebody might replay what was used.
+    """
+    given = {"instance_id": case.instance_id}
+    judged = known.instance_id == case.instance_id and known.event_name is not None  # this very case has refused it
+    if known.state in FAILED and not judged and known.answered_by is None:
+        drive_again(tx, known, f"raised to {case.instance_id} after the backup; was {known.state}: {known.reason}")
+        known = _known(tx, event.identity) or known
+    if known.state == EventState.RECEIVED:
+        given |= {"workflow": case.workflow, "key": case.key, "event_name": event.name, "payload": json.dumps(event.data)}
+    if known.state in (EventState.RECEIVED, EventState.HELD):
+        move(tx, known, EventState.DELIVERING, f"for {case.instance_id} as {event.name}", **given)
 
 
 def _row(tx: Transaction, case: CaseRef, place: str, identity: str, data: Any) -> dict[str, Any]:

@@ -27,22 +27,27 @@ def back_up(ledger: Ledger, file: Path) -> int:
     """Write the backup to `file`, which must not exist; returns how many events are in it."""
     if file.exists():
         raise ConfigurationError(f"{file} exists already; name another file")
-    with tempfile.TemporaryDirectory(dir=file.absolute().parent, prefix=".sayso-backup-") as folder:
-        draft = Path(folder) / "ledger.db"
-        copy = open_ledger(f"sqlite:///{draft}")
-        try:
-            count = ledger.read(lambda source: copy.transact(partial(_copy, source)))
-        finally:
-            copy.close()  # the last connection takes the write-ahead log with it
-        draft.chmod(0o600)
-        draft.rename(file)
+    try:
+        with tempfile.TemporaryDirectory(dir=file.absolute().parent, prefix=".sayso-backup-") as folder:
+            return _write(ledger, file, Path(folder) / "ledger.db")
+    except OSError as error:
+        raise ConfigurationError(f"{file}: cannot be written there ({error.strerror})") from error
+
+
+def _write(ledger: Ledger, file: Path, draft: Path) -> int:
+    copy = open_ledger(f"sqlite:///{draft}")
+    try:
+        count = ledger.read(lambda source: copy.transact(partial(_copy, source)))
+    finally:
+        copy.close()  # the last connection takes the write-ahead log with it
+    draft.chmod(0o600)
+    draft.rename(file)
     return count
 
 
 def restore(ledger: Ledger, file: Path, *, replace: bool) -> int:
     """Give the ledger the rows of the backup; returns how many events it has. `replace`: also if it has events of its own."""
-    if not file.is_file():
-        raise ConfigurationError(f"there is no file {file}")
+    refuse_no_file(file)
     with tempfile.TemporaryDirectory(prefix="sayso-restore-") as folder:
         draft = Path(folder) / "ledger.db"
         shutil.copy(file, draft)
@@ -52,6 +57,12 @@ def restore(ledger: Ledger, file: Path, *, replace: bool) -> int:
             return copy.read(lambda source: ledger.transact(partial(_take_over, source, replace=replace)))
         finally:
             copy.close()
+
+
+def refuse_no_file(file: Path) -> None:
+    """What is asked before a ledger is opened, which would make one."""
+    if not file.is_file():
+        raise ConfigurationError(f"there is no file {file}")
 
 
 def _refuse_other_files(draft: Path, file: Path) -> None:

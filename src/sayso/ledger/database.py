@@ -20,11 +20,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Executable, Row, create_engine, event, text
+from sqlalchemy import Connection, Engine, Executable, Row, TextClause, create_engine, event
 from sqlalchemy.engine import CursorResult, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from sayso.errors import ConfigurationError, TransientError
+from sayso.ledger.in_sight import NOW, NOW_IN_SIGHT
 from sayso.ledger.prepared import Prepared, prepared
 
 T = TypeVar("T")
@@ -119,11 +120,14 @@ class Ledger:
             future.set_exception(error)
         return future
 
-    def transact(self, work: Work[T]) -> T:
-        """Run `work` as one transaction and return its result after the commit."""
+    def transact(self, work: Work[T], *, in_sight: bool = False) -> T:
+        """Run `work` as one transaction and return its result after the commit.
+
+        While one `in_sight` is under way, `in_sight.py` tells others of it, from before its clock is read until it is committed.
+        """
         if self.dialect == "sqlite":
             return self._group_commit().submit(work).result()
-        return self._transact_on_server(work)
+        return self._transact_on_server(work, NOW_IN_SIGHT if in_sight else NOW)
 
     def read(self, work: Work[T]) -> T:
         """Run `work` on a consistent snapshot, without blocking writers."""
@@ -151,12 +155,12 @@ class Ledger:
                     self._writer = _GroupCommit(self.engine)
         return self._writer
 
-    def _transact_on_server(self, work: Work[T]) -> T:
+    def _transact_on_server(self, work: Work[T], now: TextClause = NOW) -> T:
         """Some errors are the database asking for another try."""
         for attempt in range(CONFLICT_RETRIES):
             try:
                 with _translated(), self.engine.begin() as connection:
-                    return work(Transaction(connection, self._now_ms(connection), self.dialect))
+                    return work(Transaction(connection, int(connection.execute(now).one().now_ms), self.dialect))
             except _ConflictError as error:
                 if attempt == CONFLICT_RETRIES - 1 and isinstance(error.__cause__, IntegrityError):
                     raise error.__cause__ from None  # nobody else was first: our own rows contradict each other
@@ -166,8 +170,7 @@ class Ledger:
     def _now_ms(self, connection: Connection) -> int:
         if self.dialect == "sqlite":
             return time.time_ns() // 1_000_000  # SQLite is this very host
-        row = connection.execute(text("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)")).one()
-        return int(row[0])
+        return int(connection.execute(NOW).one().now_ms)
 
 
 class _ConflictError(TransientError):

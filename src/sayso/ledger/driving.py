@@ -18,6 +18,7 @@ from sayso.contracts.workflow_io import RaisedEvent
 from sayso.ledger.adopting import DIRECT
 from sayso.ledger.cases import lock_case_key
 from sayso.ledger.database import Transaction
+from sayso.ledger.identifiers import engine_id
 from sayso.ledger.outbox import moment
 from sayso.ledger.schema import cases, events
 from sayso.ledger.statements import lease
@@ -38,8 +39,14 @@ class Job:
     attempts: int
     events: tuple[RaisedEvent, ...]
     again: int = 0
+    run: int = 1
     only_members_of: str | None = None
     """The group whose members alone may decide, when the case's plan says so."""
+
+    @property
+    def engine_id(self) -> str:
+        """The instance that the engine is asked about."""
+        return engine_id(self.instance_id, self.run)
 
 
 def lease_jobs(tx: Transaction, lease_ms: int, limit: int) -> list[Job]:
@@ -62,6 +69,7 @@ def lease_jobs(tx: Transaction, lease_ms: int, limit: int) -> list[Job]:
             row.attempts,
             (*used[row.instance_id], *undelivered[row.instance_id]),
             len(used[row.instance_id]),
+            row.run,
             _only_members_of(row, undelivered[row.instance_id]),
         )
         for row in leased
@@ -167,5 +175,12 @@ _SETTLE_CASE = update(cases).where(cases.c.instance_id == bindparam("this_case")
 def _lease_cases(dialect: str) -> Any:
     statement = lease(dialect, cases, identify_by=cases.c.instance_id, order_by=cases.c.due_at_ms)
     return statement.returning(
-        cases.c.instance_id, cases.c.workflow, cases.c.key, cases.c.phase, cases.c.input, cases.c.attempts, cases.c.raise_after
+        cases.c.instance_id,
+        cases.c.workflow,
+        cases.c.key,
+        cases.c.phase,
+        cases.c.input,
+        cases.c.attempts,
+        cases.c.raise_after,
+        cases.c.run,
     )

@@ -16,6 +16,7 @@ from sqlalchemy import Select, and_, delete, exists, func, insert, or_, select
 from sayso.ledger import audit
 from sayso.ledger.cases import lock_case_key
 from sayso.ledger.database import Transaction
+from sayso.ledger.identifiers import engine_id, engine_ids
 from sayso.ledger.schema import cases, claims, engine_purges, events, notices, outbox, steps, tasks
 from sayso.ledger.statements import locked
 from sayso.ledger.states import EventState
@@ -38,6 +39,12 @@ class Ended:
     key: str
     opened_at_ms: int
     events: int
+    run: int = 1
+
+    @property
+    def engine_id(self) -> str:
+        """Its instance in the engine."""
+        return engine_id(self.instance_id, self.run)
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,7 @@ def ended_cases(tx: Transaction, before_ms: int, limit: int, after: Ended | None
     if after is not None:
         later = and_(cases.c.opened_at_ms == after.opened_at_ms, cases.c.instance_id > after.instance_id)
         query = query.where(or_(cases.c.opened_at_ms > after.opened_at_ms, later))
-    return [Ended(row.instance_id, row.workflow, row.key, row.opened_at_ms, row.events) for row in tx.all(query)]
+    return [Ended(row.instance_id, row.workflow, row.key, row.opened_at_ms, row.events, row.run) for row in tx.all(query)]
 
 
 def prune_cases(tx: Transaction, chosen: Sequence[Ended], before_ms: int, *, actor: str) -> Pruned:
@@ -72,11 +79,13 @@ def prune_cases(tx: Transaction, chosen: Sequence[Ended], before_ms: int, *, act
     for workflow, key in sorted({(case.workflow, case.key) for case in chosen}):
         lock_case_key(tx, workflow, key)
     over = _ended(before_ms).where(cases.c.instance_id.in_([case.instance_id for case in chosen]))
-    ids = [row.instance_id for row in tx.all(over)]
+    found = tx.all(over)
+    ids = [row.instance_id for row in found]
     if not ids:
         return Pruned()
+    instances = [instance for row in found for instance in engine_ids(row.instance_id, row.run)]
     left = bury(tx, tx.all(_events(tx).where(events.c.instance_id.in_(ids))))
-    tx.run(insert(engine_purges), [{"instance_id": instance_id, "pruned_at_ms": tx.now_ms} for instance_id in ids])
+    tx.run(insert(engine_purges), [{"instance_id": one, "pruned_at_ms": tx.now_ms} for one in instances])
     gone = {table.name: tx.run(delete(table).where(table.c.instance_id.in_(ids))).rowcount for table in CLEARED}
     pruned = Pruned(gone["cases"], gone["events"], gone["outbox"], left)
     _record(tx, pruned, before_ms, actor)
@@ -129,7 +138,7 @@ def _ended(before_ms: int) -> Select[Any]:
     unpublished = and_(outbox.c.instance_id == cases.c.instance_id, outbox.c.published_at_ms.is_(None))
     unsent = and_(notices.c.instance_id == cases.c.instance_id, notices.c.sent_at_ms.is_(None))
     count = select(func.count()).select_from(events).where(mine).correlate(cases).scalar_subquery()
-    return select(cases.c.instance_id, cases.c.workflow, cases.c.key, cases.c.opened_at_ms, count.label("events")).where(
+    return select(cases.c.instance_id, cases.c.workflow, cases.c.key, cases.c.opened_at_ms, cases.c.run, count.label("events")).where(
         cases.c.opened_at_ms < before_ms,
         cases.c.phase == "closed",
         cases.c.closed_at_ms < before_ms,

@@ -39,7 +39,7 @@ def record_account(tx: Transaction, account: Account) -> bool:
             return True  # it was here and was pruned
         if tx.one(_OPEN, {"workflow": ref.workflow, "key": ref.key}) is not None:
             return False
-        _insert_case(tx, account.given)
+        _insert_case(tx, account.given, account.run)
     elif case.phase == "closed":
         return True
     numbers: dict[int | None, int] = {event.seq: adopt(tx, ref, event) for event in account.raised if event.seq is not None}
@@ -76,7 +76,7 @@ def _renumbered(step: StepInput, numbers: dict[int | None, int]) -> StepInput:
     return step.model_copy(update={"used": used, "refused": refused})
 
 
-def _insert_case(tx: Transaction, given: CaseInput) -> None:
+def _insert_case(tx: Transaction, given: CaseInput, run: int) -> None:
     ref, plan = given.case, given.plan
     opened_at_ms = int(ref.opened_at.timestamp() * 1000)
     automatic = POLICIES[ref.workflow].automatic(plan, given.request)
@@ -95,6 +95,7 @@ def _insert_case(tx: Transaction, given: CaseInput) -> None:
         "started_at_ms": opened_at_ms,
         "updated_at_ms": tx.now_ms,
         "attempts": 0,
+        "run": run,
         "due_at_ms": tx.now_ms,
         "check_at_ms": tx.now_ms,
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cache
 from typing import Any
 
@@ -19,6 +20,7 @@ from sayso.ledger.cases import lock_case_key
 from sayso.ledger.database import Transaction
 from sayso.ledger.driving import RUNNING, STARTING
 from sayso.ledger.event_rows import move
+from sayso.ledger.identifiers import engine_id
 from sayso.ledger.outbox import moment
 from sayso.ledger.restoring import restored_at_ms
 from sayso.ledger.schema import cases, events
@@ -42,6 +44,12 @@ class Check:
     key: str
     raised: frozenset[str]
     whole: bool = False
+    run: int = 1
+
+    @property
+    def engine_id(self) -> str:
+        """The instance that the engine is asked about."""
+        return engine_id(self.instance_id, self.run)
 
 
 def lease_checks(tx: Transaction, settings: ReconcilerSettings, lease_ms: int, limit: int) -> list[Check]:
@@ -60,6 +68,7 @@ def lease_checks(tx: Transaction, settings: ReconcilerSettings, lease_ms: int, l
             row.key,
             frozenset(raised[row.instance_id]),
             restored is not None and max(row.opened_at_ms, row.checked_at_ms or 0) < restored,
+            row.run,
         )
         for row in leased
     ]
@@ -85,28 +94,41 @@ def found_running(tx: Transaction, check: Check, settings: ReconcilerSettings, s
 def found_absent(tx: Transaction, check: Check, settings: ReconcilerSettings) -> bool:
     """The engine does not know it. The second time, long enough after the first, it is started again: whether that is so."""
     case = locked_case(tx, check)
-    if case is None:
+    if case is None or not _has_waited(tx, case, settings, settings.absence):
         return False
-    since = case.absent_since_ms if case.absent_since_ms is not None else tx.now_ms
-    wait_ms = since + _ms(settings.absence) - tx.now_ms
-    if wait_ms > 0:
-        tx.run(_UPDATE_CASE, {"this_case": check.instance_id, "absent_since_ms": since, "check_at_ms": tx.now_ms + wait_ms})
-        return False
-    _start_again(tx, case)
+    _start_again(tx, case, "the engine had lost the instance")
     return True
 
 
-def found_stuck(tx: Transaction, check: Check, settings: ReconcilerSettings, activity: str) -> bool:
-    """The engine was told to forget the instance, because it waits for an answer that it has lost: from now on it is absent."""
+def found_unreadable(tx: Transaction, check: Check, settings: ReconcilerSettings) -> bool:
+    """The engine has something of it that it cannot read. If that stays so, the next run begins under an id of its own."""
+    case = locked_case(tx, check)
+    if case is None or not _has_waited(tx, case, settings, settings.stuck_after):
+        return False
+    _start_again(tx, case, "the engine could not read the instance any more", run=case.run + 1)
+    return True
+
+
+def found_stuck(tx: Transaction, check: Check, activity: str) -> bool:
+    """The instance was ended, because it waits for an answer that the engine has lost: the next run begins, under an id of its own."""
     case = locked_case(tx, check)
     if case is None:
         return False
-    reason = f"{check.instance_id} waited for {activity}, whose answer the engine had lost; it was discarded, to be started again"
+    reason = f"{check.engine_id} waited for {activity}, whose answer the engine had lost; it was ended, and is started again"
     alert(tx, "case-stuck", occurrence=f"{check.instance_id}:{tx.now_ms}", reason=reason, instance_id=check.instance_id)
     audit.record(tx, "case-stuck", instance_id=check.instance_id, channel="reconciler", activity=activity)
-    values = {"absent_since_ms": tx.now_ms, "check_at_ms": tx.now_ms + _ms(settings.absence)}
-    tx.run(_UPDATE_CASE, {"this_case": check.instance_id, **values})
+    _start_again(tx, case, f"the engine had lost the answer of {activity}", run=case.run + 1)
     return True
+
+
+def _has_waited(tx: Transaction, case: Row[Any], settings: ReconcilerSettings, span: timedelta) -> bool:
+    """Whether it has been so for that long; else it is looked at again soon."""
+    since = case.absent_since_ms if case.absent_since_ms is not None else tx.now_ms
+    left_ms = since + _ms(span) - tx.now_ms
+    if left_ms > 0:
+        check_at_ms = tx.now_ms + min(left_ms, _ms(settings.absence))
+        tx.run(_UPDATE_CASE, {"this_case": case.instance_id, "absent_since_ms": since, "check_at_ms": check_at_ms})
+    return left_ms <= 0
 
 
 def postpone_check(tx: Transaction, check: Check, delay_ms: int) -> None:
@@ -119,10 +141,13 @@ def check_all_soon(tx: Transaction) -> None:
     tx.run(_CHECK_ALL, {"now_ms": tx.now_ms})
 
 
-def _start_again(tx: Transaction, case: Row[Any]) -> None:
-    """The driver starts it, under its id and with its first input, and raises what the lost instance had used, then the rest."""
+def _start_again(tx: Transaction, case: Row[Any], why: str, *, run: int | None = None) -> None:
+    """The driver starts it, with its first input, and raises what the lost instance had used, then the rest.
+
+    Under the same id when the engine has nothing under it; else as the next run, because what is left would spoil it.
+    """
     for event in tx.all(_of_case(tx.dialect), {"instance_id": case.instance_id, "state": EventState.DELIVERED.value}):
-        move(tx, event, EventState.DELIVERING, f"{case.instance_id} was lost by the engine, raised again")
+        move(tx, event, EventState.DELIVERING, f"{why}, raised again")
     values = {
         "this_case": case.instance_id,
         "phase": STARTING,
@@ -130,13 +155,14 @@ def _start_again(tx: Transaction, case: Row[Any]) -> None:
         "due_at_ms": tx.now_ms,
         "check_at_ms": None,
         "absent_since_ms": None,
+        "run": run or case.run,
         "raise_after": 0,  # also when it has used nothing yet: an activity of the lost run may still be at work
-        "finding": f"lost by the engine, started again at {moment(tx.now_ms):%Y-%m-%d %H:%M:%S} UTC",
+        "finding": f"{why}, started again at {moment(tx.now_ms):%Y-%m-%d %H:%M:%S} UTC",
     }
     tx.run(_UPDATE_CASE, values)
-    reason = f"the engine had lost {case.instance_id}; it is started again and gets its events again"
+    reason = f"{case.instance_id}: {why}; it is started again and gets its events again"
     alert(tx, "case-restarted", occurrence=f"{case.instance_id}:{tx.now_ms}", reason=reason, instance_id=case.instance_id)
-    audit.record(tx, "case-restarted", instance_id=case.instance_id, channel="reconciler", reason="the engine had lost the instance")
+    audit.record(tx, "case-restarted", instance_id=case.instance_id, channel="reconciler", reason=why)
 
 
 def _raise_again(tx: Transaction, case: Row[Any], missing: Collection[str]) -> int:
@@ -206,4 +232,6 @@ def _lease(dialect: str) -> Any:
     due = due.order_by(cases.c.check_at_ms).limit(bindparam("max_rows"))
     chosen = locked(dialect, due, skip_locked=True).scalar_subquery()
     statement = update(cases).where(cases.c.instance_id.in_(chosen)).values(check_at_ms=bindparam("until_ms"))
-    return statement.returning(cases.c.instance_id, cases.c.workflow, cases.c.key, cases.c.opened_at_ms, cases.c.checked_at_ms)
+    return statement.returning(
+        cases.c.instance_id, cases.c.workflow, cases.c.key, cases.c.opened_at_ms, cases.c.checked_at_ms, cases.c.run
+    )

@@ -14,6 +14,7 @@ from sqlalchemy import bindparam, delete, select, text, update
 from sayso.errors import TransientError
 from sayso.ledger.database import Transaction
 from sayso.ledger.driving import RUNNING, STARTING
+from sayso.ledger.identifiers import case_of_engine_id
 from sayso.ledger.schema import cases, events, ledger_info
 from sayso.ledger.statements import upsert
 
@@ -64,9 +65,9 @@ def ask_for_survey(tx: Transaction, instance_id: str) -> bool:
 def unknown_of(tx: Transaction, instance_ids: Collection[str]) -> set[str]:
     """Those of them that carry this ledger's id, and that it does not know."""
     mine = tx.one(_INFO, {"info": LEDGER_ID})
-    ours = {one for one in instance_ids if mine is not None and one.endswith(f"-{mine.value}")}
-    known = {row.instance_id for row in tx.all(_KNOWN, {"instance_ids": list(ours)})}
-    return ours - known
+    ours = {one for one in instance_ids if mine is not None and case_of_engine_id(one).endswith(f"-{mine.value}")}
+    known = {row.instance_id for row in tx.all(_KNOWN, {"instance_ids": [case_of_engine_id(one) for one in ours]})}
+    return {one for one in ours if case_of_engine_id(one) not in known}
 
 
 def not_yet(instance_id: str) -> TransientError:

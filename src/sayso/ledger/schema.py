@@ -123,7 +123,8 @@ cases = Table(
     Column("due_at_ms", BigInteger),
     Column("check_at_ms", BigInteger, comment="when it is compared with the engine next; like due_at_ms schedule and lease"),
     Column("checked_at_ms", BigInteger, comment="when it was compared last"),
-    Column("absent_since_ms", BigInteger, comment="since when the engine does not know it"),
+    Column("absent_since_ms", BigInteger, comment="since when the engine does not know it, or cannot read it"),
+    Column("run", Integer, nullable=False, server_default="1", comment="which instance of the engine it has"),
     Column("raise_after", Serial, comment="its events behind this number are raised again"),
     Column("finding", Text, comment="what the comparison found, when something is wrong"),
     UniqueConstraint("workflow", "key", "generation"),
@@ -138,6 +139,7 @@ Index(
     postgresql_where=cases.c.check_at_ms.isnot(None),
 )
 Index("ix_cases_opened", cases.c.opened_at_ms)
+Index("ix_cases_opened_by", cases.c.opened_by)  # or each event that goes, a repetition for example, would have all cases looked at
 
 # Claim check: texts too large for the engine's history. The workflow gets a reference, activities and readers the text.
 claims = Table(

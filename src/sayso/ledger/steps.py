@@ -21,6 +21,7 @@ from sayso.ledger.cases import lock_case_key
 from sayso.ledger.closing import close_case
 from sayso.ledger.database import Transaction
 from sayso.ledger.event_rows import move
+from sayso.ledger.in_sight import under_way_since
 from sayso.ledger.outbox import moment, notify, publish
 from sayso.ledger.schema import cases, events, steps, tasks
 from sayso.ledger.statements import locked
@@ -84,16 +85,18 @@ def confirm_deadline(tx: Transaction, asked: DeadlineInput) -> dict[str, Any]:
 
     `pending` counts events that were in the ledger in time and that the workflow has not seen yet: it waits for them. Events that
     nobody has looked at yet may be such events, so they count too; and so do those that an instance used which the engine then lost.
+    A message that is just being taken in may be one as well: it has got its time, and nobody sees it before its commit.
     `early_ms` is what is left of the time by the database's clock: the engine's, which fired the timer, may run ahead.
     """
     lock_case_key(tx, asked.case.workflow, asked.case.key)
     deadline_ms = (asked.deadline - EPOCH) // timedelta(milliseconds=1)
     early_ms = max(0, deadline_ms + 1 - tx.now_ms)
+    on_its_way = under_way_since(tx, deadline_ms)  # before the events are read: what is not under way any more is among them
     waited_for = {"instance_id": asked.case.instance_id, "names": list(asked.waited_for), "deadline_ms": deadline_ms}
     mine = tx.all(_IN_TIME, waited_for)
     unseen = [row for row in mine if row.seq not in asked.handled and row.identity not in asked.direct]
     unrouted = tx.one(_UNROUTED, {"deadline_ms": deadline_ms})
-    pending = len(unseen) + (unrouted is not None)
+    pending = len(unseen) + (unrouted is not None) + on_its_way
     if pending == early_ms == 0:
         tx.run(_EXPIRE_TASKS, {"this_case": asked.case.instance_id, "due_by_ms": deadline_ms + 1})
     return {"pending": pending, "early_ms": early_ms}

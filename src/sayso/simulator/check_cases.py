@@ -66,6 +66,7 @@ def check_cases(
         if sent.intent in (Intent.OPEN, Intent.OPEN_AUTOMATIC) and sent.accepted and not of_key[sent.workflow, sent.key]:
             yield Finding("lost case", f"{sent.workflow} {sent.key}", f"{sent.event_id} would have opened it")
     yield from _check_expired(observed, rows, means)
+    yield from _check_kept_payments(rows, means)
     yield from _check_said_uses(observed, means)
 
 
@@ -180,6 +181,14 @@ def _check_expired(observed: Observed, rows: dict[Identity, FinalState], means: 
         opened_at = opened.get((sent.workflow, sent.key))
         if opened_at is not None and opened_at < sent.sent_at + sent.waits_seconds:
             yield Finding("wrong state", f"{name[0]} {name[1]}", "it expired, and its case was opened while it waited")
+
+
+def _check_kept_payments(rows: dict[Identity, FinalState], means: dict[Identity, Sent]) -> Iterator[Finding]:
+    """The right amount pays, or comes too late and can be given back. Refused, it would be neither."""
+    for name, sent in means.items():
+        row = rows.get(name)
+        if sent.intent == Intent.PAY and row is not None and row.state == "refused":
+            yield Finding("money kept", f"{name[0]} {name[1]}", f"the right payment was refused: {row.reason}")
 
 
 def _check_said_uses(observed: Observed, means: dict[Identity, Sent]) -> Iterator[Finding]:

@@ -127,8 +127,9 @@ class InlineSqliteLedger(Ledger):
         self._queue.append((work, future))
         return future
 
-    def transact(self, work: Work[T]) -> T:
+    def transact(self, work: Work[T], *, in_sight: bool = False) -> T:
         """See `Ledger.transact`."""
+        del in_sight
         self._point()
         driver = self.driver
         driver.execute("BEGIN IMMEDIATE")

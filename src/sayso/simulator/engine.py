@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sayso.engine import NO_SUCH_INSTANCE, HistoryEntry, InstanceState, NoSuchInstanceError
+from sayso.engine import DISCARDED, NO_SUCH_INSTANCE, HistoryEntry, InstanceState, NoSuchInstanceError
 from sayso.errors import TransientError
 from sayso.simulator.clock import EPOCH
 from sayso.simulator.instance import Asked, Entry, Instance, Workflow
@@ -104,9 +104,9 @@ class SimulatedEngine:
     def discard(self, instance_id: str) -> None:
         """See `Engine.discard`."""
         self._before()
-        found = self.instances.pop(instance_id, None)
-        if found is not None:
-            found.status = "LOST"
+        found = self.instances.get(instance_id)
+        if found is not None and found.status == "RUNNING":
+            found.status, found.output = "TERMINATED", DISCARDED
         self._after()
 
     def lose(self, share: float) -> int:

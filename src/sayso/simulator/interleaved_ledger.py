@@ -72,8 +72,9 @@ class InterleavedLedger(Ledger):
             future.set_exception(error)
         return future
 
-    def transact(self, work: Work[T]) -> T:
+    def transact(self, work: Work[T], *, in_sight: bool = False) -> T:
         """See `Ledger.transact`."""
+        del in_sight
         conflicts = 0
         while conflicts < CONFLICT_RETRIES:
             self._scheduler.point()

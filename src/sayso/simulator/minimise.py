@@ -12,6 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from sayso.errors import ConfigurationError
 from sayso.simulator.observed import Intent
 from sayso.simulator.run import Report, Run, simulate, simulate_world
 from sayso.simulator.traffic import Message
@@ -82,10 +83,15 @@ def write_run(run: Run, path: Path) -> None:
 
 
 def read_run(path: Path) -> Run:
-    """What `write_run` wrote."""
-    head, *rest = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
-    messages = tuple(Message(**fields | {"body": _body(fields), "intent": Intent(fields["intent"])}) for fields in rest)
-    return Run(head["seed"], 0, head["ledger"], head["mutation"], messages)
+    """What `write_run` wrote; `ConfigurationError` for any other file."""
+    try:
+        head, *rest = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
+        messages = tuple(Message(**fields | {"body": _body(fields), "intent": Intent(fields["intent"])}) for fields in rest)
+        return Run(head["seed"], 0, head["ledger"], head["mutation"], messages)
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read ({error.strerror})") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigurationError(f"{path}: not a run that `sayso simulate` wrote") from error
 
 
 def _message_fields(message: Message) -> dict[str, Any]:

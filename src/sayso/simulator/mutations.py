@@ -53,9 +53,9 @@ class _AcknowledgesAnyway:
     def __init__(self, ledger: Any) -> None:
         self._ledger = ledger
 
-    def transact(self, work: Any) -> Any:
+    def transact(self, work: Any, **how: Any) -> Any:
         try:
-            return self._ledger.transact(work)
+            return self._ledger.transact(work, **how)
         except SaysoError:
             return None
 

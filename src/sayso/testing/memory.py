@@ -13,7 +13,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sayso.engine import NO_SUCH_INSTANCE, HistoryEntry, InstanceState, NoSuchInstanceError
+from sayso.engine import (
+    DISCARDED,
+    NO_SUCH_INSTANCE,
+    UNREADABLE,
+    HistoryEntry,
+    InstanceState,
+    NoSuchInstanceError,
+    UnreadableInstanceError,
+)
 from sayso.errors import TransientError
 from sayso.publisher import Message
 from sayso.testing.workflow_run import ActivityTable, Workflow, WorkflowRun
@@ -29,12 +37,13 @@ class MemoryEngine:
         self.runs: dict[str, WorkflowRun] = {}
         self._workflows = workflows
         self._activities = activities
+        self._unreadable: set[str] = set()
         self._lock = threading.RLock()
 
     def start(self, workflow: str, instance_id: str, case_input: dict[str, Any]) -> None:
         """See `Engine.start`."""
         with self._lock:
-            found = self.runs.get(instance_id)
+            found = self._run(instance_id)
             if found is None or found.has_ended:
                 self.runs[instance_id] = WorkflowRun(
                     self._workflows[workflow], case_input, self._activities, instance_id=instance_id, start=datetime.now(UTC)
@@ -43,14 +52,15 @@ class MemoryEngine:
     def raise_event(self, instance_id: str, name: str, payload: dict[str, Any]) -> None:
         """See `Engine.raise_event`."""
         with self._lock:
-            if instance_id not in self.runs:
+            run = self._run(instance_id)
+            if run is None:
                 raise NoSuchInstanceError(NO_SUCH_INSTANCE)
-            self.runs[instance_id].raise_event(name, payload)
+            run.raise_event(name, payload)
 
     def state(self, instance_id: str) -> InstanceState | None:
         """See `Engine.state`."""
         with self._lock:
-            run = self.runs.get(instance_id)
+            run = self._run(instance_id)
             if run is None:
                 return None
             return InstanceState(
@@ -65,19 +75,22 @@ class MemoryEngine:
     def history(self, instance_id: str) -> Sequence[HistoryEntry]:
         """See `Engine.history`."""
         with self._lock:
-            run = self.runs.get(instance_id)
+            run = self._run(instance_id)
             if run is None:
                 raise NoSuchInstanceError(NO_SUCH_INSTANCE)
             return [HistoryEntry.of(event) for event in run.history]
 
     def discard(self, instance_id: str) -> None:
         """See `Engine.discard`."""
-        self.forget(instance_id)
+        with self._lock:
+            run = self._run(instance_id)
+            assert run is not None
+            run.status, run.result = "TERMINATED", DISCARDED
 
     def purge(self, instance_id: str) -> None:
         """See `Engine.purge`. Dapr refuses to purge one that runs."""
         with self._lock:
-            run = self.runs.get(instance_id)
+            run = self._run(instance_id)
             if run is not None and not run.has_ended:
                 raise TransientError(f"{instance_id} has not ended")
             self.runs.pop(instance_id, None)
@@ -91,6 +104,16 @@ class MemoryEngine:
         """Lose an instance, as a wiped state store does."""
         with self._lock:
             del self.runs[instance_id]
+
+    def spoil(self, instance_id: str) -> None:
+        """Lose a part of what is stored of an instance: from now on no call can do anything with it."""
+        with self._lock:
+            self._unreadable.add(instance_id)
+
+    def _run(self, instance_id: str) -> WorkflowRun | None:
+        if instance_id in self._unreadable:
+            raise UnreadableInstanceError(f"{instance_id}: a history key is {UNREADABLE}")
+        return self.runs.get(instance_id)
 
     def advance(self, span: timedelta) -> None:
         """Let time pass for every instance."""

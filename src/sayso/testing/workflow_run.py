@@ -47,6 +47,8 @@ class Call:
 
 @dataclass(frozen=True)
 class _Turn:
+    history: list[Any]
+    """Of its own run; what is behind `history_length` came later."""
     history_length: int
     new_events: list[Any]
     actions: list[bytes]
@@ -65,6 +67,8 @@ class WorkflowRun:
         self.failure: str | None = None
         self.custom_status: str | None = None
         self.calls: list[Call] = []
+        self.runs = 1
+        """One more each time that it continued as new."""
         self._activities = activities
         self._registry = _Registry()
         self._registry.add_named_orchestrator("workflow", lambda ctx, value: workflow(DaprWorkflowContext(ctx), value))
@@ -127,7 +131,7 @@ class WorkflowRun:
     def check_replay(self) -> None:
         """Run every turn again on its history; raise `NotDeterministicError` if one asks for something else than before."""
         for number, turn in enumerate(self._turns):
-            again = self._execute(self._history[: turn.history_length], turn.new_events).actions
+            again = self._execute(turn.history[: turn.history_length], turn.new_events).actions
             if [action.SerializeToString(deterministic=True) for action in again] != turn.actions:
                 raise NotDeterministicError(f"turn {number} of {self.instance_id} asked for something else: {again}")
 
@@ -140,7 +144,7 @@ class WorkflowRun:
         new_events = [helpers.new_workflow_started_event(self.now.replace(tzinfo=None)), *events]
         outcome = self._execute(self._history, new_events)
         actions = [action.SerializeToString(deterministic=True) for action in outcome.actions]
-        self._turns.append(_Turn(len(self._history), new_events, actions))
+        self._turns.append(_Turn(self._history, len(self._history), new_events, actions))
         self._history += new_events
         self.custom_status = outcome.encoded_custom_status or self.custom_status
         for action in sorted(outcome.actions, key=lambda action: action.id):
@@ -157,6 +161,8 @@ class WorkflowRun:
             task = action.scheduleTask
             self._history.append(helpers.new_task_scheduled_event(action.id, task.name, task.input.value))
             self._scheduled.append((action.id, task.name, task.input.value))
+        elif kind == "completeWorkflow" and action.completeWorkflow.workflowStatus == pb.ORCHESTRATION_STATUS_CONTINUED_AS_NEW:
+            self._continue_as_new(action.completeWorkflow)
         elif kind == "completeWorkflow" and action.completeWorkflow.workflowStatus in ENDED:
             done = action.completeWorkflow
             self.status = ENDED[done.workflowStatus]
@@ -164,6 +170,14 @@ class WorkflowRun:
             self.failure = done.failureDetails.errorMessage or None
         else:
             raise NotImplementedError(f"the runner does not know how to do {kind}")
+
+    def _continue_as_new(self, done: Any) -> None:
+        """What the old run waits for is nothing to the new one; the events that it had not taken come first."""
+        self.runs += 1
+        self._history = []
+        self._timers.clear()
+        self._scheduled.clear()
+        self._turn([helpers.new_execution_started_event("workflow", self.instance_id, done.result.value), *done.carryoverEvents])
 
     def _answer_calls(self) -> None:
         while self._scheduled and not self._busy:

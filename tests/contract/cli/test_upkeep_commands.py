@@ -39,6 +39,18 @@ def test_a_wrong_line_is_named(sayso: Sayso, place: Path, monkeypatch: pytest.Mo
     assert 'did you mean "purchase_order_workflow"?' in answer.err
 
 
+def test_a_backup_that_cannot_be_written_says_where(sayso: Sayso, world: World, place: Path) -> None:
+    answer = sayso("backup", str(place / "nowhere" / "ledger.db"))
+    assert answer.code == 2
+    assert "cannot be written there (No such file or directory)" in answer.err
+
+
+def test_a_restore_of_no_file_makes_no_ledger(sayso: Sayso, place: Path) -> None:
+    answer = sayso("restore", str(place / "no-backup.db"))
+    assert (answer.code, "there is no file" in answer.err) == (2, True)
+    assert not (place / "none.db").exists()
+
+
 @pytest.fixture
 def ended(world: World) -> World:
     """One case that has ended, with all that it published."""

@@ -12,7 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import Row, Table, select
+from sqlalchemy import Row, Table, select, update
 
 from sayso.correlation.bindings import load_bindings
 from sayso.errors import RefusedError
@@ -146,6 +146,20 @@ class Office:
     @property
     def outcomes(self) -> list[str | None]:
         return [case.outcome for case in self.cases]
+
+    def change(self, table: Table, **values: Any) -> None:
+        """Write past the ledger's rules, as a crash or an earlier day left it."""
+        self.ledger.transact(lambda tx: tx.run(update(table).values(**values)))
+
+    def alerts(self, kind: str) -> list[dict[str, Any]]:
+        """What the alerts of this kind say that are published."""
+        return [event["data"] for event in self.broker.on("alerts") if event["data"]["kind"] == kind]
+
+    def alert(self, kind: str) -> dict[str, Any]:
+        """The one alert of this kind, once it is published: its cause can be seen earlier."""
+        self.wait_until(lambda: self.alerts(kind))
+        (alert,) = self.alerts(kind)
+        return alert
 
     def wait_until(self, what: Callable[[], object]) -> None:
         """Wait for a condition; what it gives in the end is shown when it does not come."""

@@ -14,10 +14,6 @@ from sayso.errors import TransientError
 from sayso.ledger.schema import audit, cases, events, outbox, steps
 
 
-def alerts_of(office: Office, kind: str) -> list[dict[str, Any]]:
-    return [event["data"] for event in office.broker.on("alerts") if event["data"]["kind"] == kind]
-
-
 def case_at(office: Office, stage: str) -> Row[Any]:
     """An order that waits for this stage."""
     office.open()
@@ -43,7 +39,7 @@ def test_a_lost_instance_is_started_again_and_the_case_goes_on_where_it_was(offi
     before = case_at(office, stage)
     lose(office)
     office.wait_until(lambda: is_back(office))
-    (alert,) = alerts_of(office, "case-restarted")
+    alert = office.alert("case-restarted")
     assert alert["case"] == before.instance_id
     if stage == "approval":
         office.decide()
@@ -93,7 +89,7 @@ def test_one_absence_is_not_believed(office: Office, monkeypatch: pytest.MonkeyP
     blind.clear()
     office.wait_until(lambda: office.cases[0].absent_since_ms is None)
     assert office.engine.calls.count("start") == 1
-    assert alerts_of(office, "case-restarted") == []
+    assert office.alerts("case-restarted") == []
 
 
 def test_a_start_in_flight_is_not_started_a_second_time(office: Office) -> None:
@@ -103,7 +99,7 @@ def test_a_start_in_flight_is_not_started_a_second_time(office: Office) -> None:
     office.decide()
     office.pay()
     office.wait_for_outcomes("completed")
-    assert alerts_of(office, "case-restarted") == []
+    assert office.alerts("case-restarted") == []
 
 
 def test_an_event_that_the_history_does_not_have_is_raised_again_once(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,7 +131,7 @@ def test_an_engine_put_back_to_before_a_decision_gets_the_decision_again(office:
     office.pay()
     office.wait_for_outcomes("completed")
     assert len(office.partners.effects) == 1
-    assert alerts_of(office, "case-restarted") == []
+    assert office.alerts("case-restarted") == []
 
 
 def test_a_stalled_case_is_said_once_and_shown(office: Office) -> None:
@@ -144,7 +140,7 @@ def test_a_stalled_case_is_said_once_and_shown(office: Office) -> None:
     office.wait_until(lambda: office.cases[0].finding == "stalled in the engine")
     checked = office.cases[0].checked_at_ms
     office.wait_until(lambda: office.cases[0].checked_at_ms > checked)
-    assert len(alerts_of(office, "case-stalled")) == 1
+    assert office.alert("case-stalled")
     office.real_engine.runs[case.instance_id].status = "RUNNING"
     office.wait_until(lambda: office.cases[0].finding is None)
 
@@ -196,8 +192,7 @@ def test_a_case_whose_workflow_failed_ends_as_failed_with_an_alert_and_its_event
     office.wait_for_outcomes("failed")
     assert office.cases[0].reason == "the workflow has ended in the engine (failed): a bug"
     assert office.states == ["started", "consumed"]
-    office.wait_until(lambda: alerts_of(office, "case-failed"))
-    (alert,) = alerts_of(office, "case-failed")
+    alert = office.alert("case-failed")
     assert (alert["case"], alert["reason"]) == (case.instance_id, office.cases[0].reason)
     office.pay()
     office.wait_until(lambda: office.states == ["started", "consumed", "late"])
@@ -237,7 +232,7 @@ def test_a_case_that_has_ended_in_the_engine_ends_in_the_ledger_as_its_workflow_
     office.wait_until(lambda: len(office.broker.on("outcomes")) == 2)
     first, second = office.broker.on("outcomes")
     assert first["id"] == second["id"]
-    assert alerts_of(office, "case-failed") == []
+    assert office.alerts("case-failed") == []
     assert "case-closed-by-engine" in [row.action for row in office.rows(audit)]
 
 

@@ -1,4 +1,4 @@
-"""An instance that waits for an answer which the engine has lost is discarded and started again; nothing happens twice."""
+"""An instance that waits for an answer which the engine has lost is ended and started again as another; nothing happens twice."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 from office import SETTINGS, Office
 from sqlalchemy import Row
 
-from sayso.engine import DISCARDED, HistoryEntry
-from sayso.ledger.schema import audit
+from sayso.engine import DISCARDED, HistoryEntry, UnreadableInstanceError
+from sayso.ledger.schema import audit, cases
 from sayso_subscribers.reconcile import Reconciler
 from sayso_subscribers.unanswered import unanswered
 
@@ -62,8 +62,7 @@ def test_a_stuck_case_is_said_and_goes_on(office: Office) -> None:
     office.wait_for_outcomes("completed")
     assert office.states == ["started", "consumed", "consumed"]
     assert len(office.partners.effects) == 1
-    (alert,) = [event["data"] for event in office.broker.on("alerts") if event["data"]["kind"] == "case-stuck"]
-    assert "place_order" in alert["reason"]
+    assert "place_order" in office.alert("case-stuck")["reason"]
     assert "case-stuck" in [row.action for row in office.rows(audit)]
 
 
@@ -78,19 +77,44 @@ def test_a_case_that_waits_for_people_is_left_alone(office: Office) -> None:
     assert "discard" not in office.engine.calls
 
 
-def test_a_crash_after_the_discard_leaves_an_absent_instance_that_is_started_again(office: Office) -> None:
+def test_a_crash_after_the_end_of_a_stuck_instance_does_not_make_it_a_failed_case(office: Office) -> None:
     case = stuck_case(office)
     office.pay()
     office.real_engine.discard(str(case.instance_id))
     office.wait_for_outcomes("completed")
+    assert "discard" not in office.engine.calls
+    assert office.cases[0].run == 2
     assert len(office.partners.effects) == 1
+    assert office.real_engine.runs[str(case.instance_id)].result == DISCARDED
 
 
-def test_a_crash_in_the_middle_of_the_discard_does_not_make_it_a_failed_case(office: Office) -> None:
-    case = stuck_case(office)
-    run = office.real_engine.runs[str(case.instance_id)]
-    run.result, run.status = DISCARDED, "TERMINATED"
+@pytest.mark.parametrize("phase", ["running", "starting"])
+def test_a_case_whose_instance_stays_unreadable_goes_on_as_another(office: Office, phase: str) -> None:
+    office.open()
+    office.buy()
+    office.wait_until(lambda: office.cases and office.cases[0].phase == "running")
+    office.decide()
+    office.wait_until(lambda: office.partners.effects)
+    if phase == "starting":  # the answer to its start was lost, and then it was spoilt
+        office.change(cases, phase="starting", attempts=1)
+    office.real_engine.spoil(office.instance_id)
+    office.pay()
+    reconciler = Reconciler(office.ledger, office.engine, IMPATIENT)
+    office.wait_until(lambda: reconciler.work() or office.cases[0].run == 2)
+    office.wait_for_outcomes("completed")
+    assert office.states == ["started", "consumed", "consumed"]
+    assert len(office.partners.effects) == 1
+    assert f"{office.instance_id}_2" in office.real_engine.runs
+
+
+def test_an_instance_that_was_unreadable_for_a_moment_goes_on_as_itself(office: Office) -> None:
+    office.open()
+    office.buy()
+    office.wait_until(lambda: office.cases and office.cases[0].phase == "running")
+    office.engine.fail_next("state", 3, error=UnreadableInstanceError("a history key is missing from state store"))
+    office.wait_until(lambda: office.cases[0].absent_since_ms is not None)
+    office.wait_until(lambda: office.cases[0].absent_since_ms is None)
+    office.decide()
     office.pay()
     office.wait_for_outcomes("completed")
-    assert "discard" in office.engine.calls
-    assert len(office.partners.effects) == 1
+    assert office.cases[0].run == 1

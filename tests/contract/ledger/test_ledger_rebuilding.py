@@ -142,6 +142,29 @@ def test_an_event_that_waited_early_in_the_backup_is_the_one_that_was_raised(wor
     assert (row.state, row.instance_id) == ("consumed", given.case.instance_id)
 
 
+@pytest.mark.parametrize("state", ["unmatched", "expired", "rejected", "received"])
+def test_an_event_that_had_failed_in_the_backup_and_was_used_afterwards_is_used(ended: World, state: str) -> None:
+    """Left as failed it would be replayed, come too late, and be given back although it had paid."""
+    account = account_of(ended)
+    paid = ended.events[-1]
+
+    def put_back(tx: Any) -> None:
+        for table in (audit, notices, outbox, tasks, steps, cases):
+            tx.run(delete(table))
+        tx.run(delete(events).where(events.c.seq != paid.seq))
+        tx.run(case_keys.update().values(generations=0))
+        tx.run(events.update().values(state=state, reason="before the backup", instance_id=None, event_name=None, payload=None))
+
+    ended.ledger.transact(put_back)
+    assert record(ended, account)
+    (row,) = [row for row in ended.events if row.identity == paid.identity]
+    assert (row.state, row.event_name, row.instance_id) == ("consumed", "payment_received", ended.case.instance_id)
+    ended.receive("payments", bytes(paid.original))
+    assert ended.route() == []
+    assert record(ended, account)
+    assert [row.topic for row in ended.rows(outbox) if row.topic in ("payment-commands", "deadletters")] == ["deadletters"]
+
+
 def test_numbers_that_others_have_by_now_are_not_taken_for_the_lost_ones(ended: World) -> None:
     account = account_of(ended, paid=False)
     forget_everything(ended)

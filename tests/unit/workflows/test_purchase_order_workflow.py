@@ -267,16 +267,36 @@ def test_an_approval_received_in_time_counts_although_the_timer_was_seen_first(o
     assert case.run.result == "Approved by 'bob'"
 
 
-def test_a_payment_received_after_its_deadline_does_not_pay(open_order: Any) -> None:
+def test_a_payment_received_after_its_deadline_does_not_pay_and_is_left_for_its_refund(open_order: Any) -> None:
+    """What is refused stays; what the case ends without is `unclaimed`, and the binding asks for the money to be given back."""
     case = open_order()
     case.approve()
     case.pass_time(days=7)
     late = case.paid()
     late[1]["received_at"] = (OPENED_AT + timedelta(days=7, milliseconds=1)).isoformat()
     case.receive(late)
-    assert case.refusals == {12: "it arrived at 2026-01-12 09:00:00 UTC, after the deadline"}
+    assert (case.run.status, case.refusals) == ("RUNNING", {})
     case.pass_time(seconds=1)
-    assert case.closing.outcome == "payment_failed"
+    assert (case.closing.outcome, case.used, case.refusals) == ("payment_failed", [11], {})
+
+
+def test_a_decision_after_the_deadline_of_the_payment_is_refused_as_ever(open_order: Any) -> None:
+    case = open_order()
+    case.approve()
+    case.pass_time(days=7)
+    case.receive(case.decided(OPENED_AT + timedelta(days=7, milliseconds=1), approved=False, approver="carol"))
+    assert case.refusals == {12: "it arrived at 2026-01-12 09:00:00 UTC, after the deadline"}
+
+
+def test_a_payment_in_time_pays_although_a_later_one_was_seen_first(open_order: Any) -> None:
+    case = open_order()
+    case.approve()
+    case.pass_time(days=7)
+    late, in_time = case.paid(), case.paid()
+    late[1]["received_at"] = (OPENED_AT + timedelta(days=7, milliseconds=1)).isoformat()
+    case.receive(late)
+    case.receive(in_time)
+    assert (case.closing.outcome, case.used) == ("completed", [11, 13])
 
 
 def test_a_timer_that_fires_before_its_time_by_the_ledgers_clock_ends_nothing(open_order: Any) -> None:

@@ -1,6 +1,7 @@
 """The journal of a running workflow: which events it has used or refused since its last step, and its milestones.
 
-Pure state of one generator. A step hands over what has collected, so that the ledger marks it in the step's own transaction.
+Pure state of one generator. A step hands over what has collected, so that the ledger marks it in the step's own transaction. When the
+workflow continues as new, the next run's journal goes on where this one stopped (`Carried`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 
 from dapr.ext.workflow import DaprWorkflowContext, RetryPolicy
 
-from sayso.contracts.workflow_io import ANSWERS_TO, RECORDED_AT, CaseInput, Closing, RaisedEvent, Refusal, StepInput
+from sayso.contracts.workflow_io import ANSWERS_TO, RECORDED_AT, Carried, CaseInput, Closing, RaisedEvent, Refusal, StepInput
 from sayso.errors import SaysoError
 
 Yields = Generator[Any, Any, Any]
@@ -39,17 +40,20 @@ class Journal:
         self.ctx = ctx
         self.case = case_input.case
         self.plan = case_input.plan
-        self.milestones: list[str] = []
-        self.recorded_at: datetime | None = None
+        self.carried = case_input.carried or Carried()
+        """From the run before this one; of the first run: nothing."""
+        self.milestones = list(self.carried.milestones)
+        self.recorded_at = self.carried.recorded_at
         """When the ledger recorded the last step."""
-        self.handled: list[int] = []
-        self.direct: list[RaisedEvent] = []
+        self.handled = list(self.carried.handled)
+        self.handled_direct = list(self.carried.handled_direct)
         self.leftovers: Callable[[], list[RaisedEvent]] = list
         """Takes what the mailbox still keeps; asked when the case ends."""
-        self._used: list[int] = []
-        self._direct: list[RaisedEvent] = []
-        self._refused: list[Refusal] = []
-        self._iterations: Counter[str] = Counter()
+        self._input = case_input
+        self._used = list(self.carried.used)
+        self._direct = list(self.carried.direct)
+        self._refused = list(self.carried.refused)
+        self._iterations = Counter(self.carried.iterations)
 
     @property
     def now(self) -> datetime:
@@ -64,7 +68,7 @@ class Journal:
             self.handled.append(event.seq)
         else:
             self._direct.append(event)
-            self.direct.append(event)
+            self.handled_direct.append(event.identity)
 
     def refuse(self, event: RaisedEvent, reason: str) -> None:
         """The workflow saw this event and does not act on it."""
@@ -123,3 +127,19 @@ class Journal:
         """End the case without a further effect; gives the workflow's result."""
         yield from self.step("close_case", closing=closing, **record)
         return closing.result
+
+    def continue_as_new(self, **mailbox_and_own: Any) -> None:
+        """End this run; the next one begins with all that this one knew. Workflows call `Mailbox.continue_as_new`."""
+        carried = Carried(
+            used=self._used,
+            refused=self._refused,
+            direct=self._direct,
+            handled=self.handled,
+            handled_direct=self.handled_direct,
+            iterations=dict(self._iterations),
+            milestones=self.milestones,
+            recorded_at=self.recorded_at,
+            **mailbox_and_own,
+        )
+        following = self._input.model_copy(update={"carried": carried})
+        self.ctx.continue_as_new(following.model_dump(mode="json"), save_events=True)

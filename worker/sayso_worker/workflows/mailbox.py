@@ -4,6 +4,9 @@ A wait that lost a `when_any` and was dropped would swallow the next event of it
 is at most one a name, kept until it completes. Waits are made late, and their own time-outs are the deadline: each wait and each timer
 is a job of the scheduler, which costs more than a turn of the workflow. The engine buffers what comes meanwhile, in order; a wait with
 no time at all takes it from there and makes no timer. An event that nobody asks for yet is kept until somebody does.
+
+A workflow that continues as new goes on with the same mailbox: what it has seen and kept is in the next run's input (`Carried`), and
+what the engine has buffered comes after it.
 """
 
 from __future__ import annotations
@@ -19,6 +22,8 @@ from sayso_worker.workflows.journal import Journal, Yields
 
 AT_ONCE = timedelta(0)
 SOON = timedelta(milliseconds=1)
+DIRECT_MAX = 1_000
+"""How many identities of events that were raised past the ledger, which has no quota for them, the next run gets to know."""
 
 
 class Mailbox:
@@ -28,8 +33,9 @@ class Mailbox:
         self._journal = journal
         self._names = list(names)
         self._pending: dict[str, Any] = {}
-        self._kept: list[RaisedEvent] = []
-        self._seen: set[str] = set()
+        self._kept = list(journal.carried.kept)
+        self._seen = dict.fromkeys(journal.carried.seen)
+        self._seen_direct = dict.fromkeys(journal.carried.seen_direct)
         self._until = journal.now
         self._is_over = True
         self._timer: Any = None
@@ -58,6 +64,25 @@ class Mailbox:
                 return found
         return None
 
+    def continue_as_new(self, own: dict[str, Any] | None = None) -> None:
+        """End this run and begin the next one, which finds `own` in `Journal.carried`; the workflow has to return at once.
+
+        No event is lost or used twice: what has come is carried in the input; what comes from now on, even in this same turn, is
+        buffered by the SDK, because no wait of this run is left to swallow it, and becomes the next run's.
+        """
+        self._collect()
+        self._withdraw_waits()
+        self._journal.continue_as_new(
+            seen=list(self._seen), seen_direct=list(self._seen_direct)[-DIRECT_MAX:], kept=self._kept, own=own or {}
+        )
+
+    def _withdraw_waits(self) -> None:
+        """The SDK has no public way to take a wait back; tests/integration/test_dapr_facts.py holds it to this one."""
+        waiting = self._journal.ctx._pending_events
+        for name in self._pending:
+            waiting.pop(name.casefold(), None)
+        self._pending.clear()
+
     def _waits_with_timer(self, names: Collection[str]) -> list[Any]:
         """One wait a name, at least one of which ends at the deadline; a timer if all were made for a later one."""
         left = max(self._until - self._journal.now, SOON)
@@ -80,8 +105,9 @@ class Mailbox:
         for name in self._names:
             for payload in self._arrived(name):
                 event = RaisedEvent.from_engine(self._journal.case.instance_id, name, payload)
-                if event.identity not in self._seen:
-                    self._seen.add(event.identity)
+                seen = self._seen_direct if event.seq is None else self._seen
+                if event.identity not in seen:
+                    seen[event.identity] = None
                     arrived.append(event)
         self._kept += sorted(arrived, key=lambda event: (not event.again, event.seq is None, event.seq or 0))
 

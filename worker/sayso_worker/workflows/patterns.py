@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from sayso.contracts.catalog import WITHDRAW_EVENT, WORKFLOWS
 from sayso.contracts.payload import explain
 from sayso.contracts.workflow_io import DeadlineInput, RaisedEvent
-from sayso.gate import Decision, Refused, Stage, admit, decide, same_person
+from sayso.gate import Decision, Refused, Stage, admit, came_late, decide, same_person
 from sayso_worker.workflows.journal import Journal, Yields
 from sayso_worker.workflows.mailbox import Mailbox
 
@@ -81,7 +81,8 @@ def await_decision(journal: Journal, mailbox: Mailbox, requester: str | None) ->
 def await_payment(journal: Journal, mailbox: Mailbox, amount: Decimal, currency: str, timeout_seconds: float) -> Yields:
     """Wait for the payment of exactly `amount` in `currency`: `Captured`, `PaymentFailed`, or None when the time is over.
 
-    The time begins with the last step, as the ledger has it: a run that begins anew has no more of it than the lost one had.
+    The time begins with the last step, as the ledger has it: a run that begins anew has no more of it than the lost one had. A payment
+    that comes after it is not refused but left: the case ends without it, so it is `unclaimed` and its refund is asked for.
     """
     deadline = (journal.recorded_at or journal.now) + timedelta(seconds=timeout_seconds)
     stage = Stage(journal.case.workflow, None, deadline, journal.plan.accept_raw_raise)
@@ -93,7 +94,7 @@ def await_payment(journal: Journal, mailbox: Mailbox, amount: Decimal, currency:
             return PaymentFailed(str(event.data.get("reason") or "the payment failed"))
         return _check_amount(event, amount, currency)
 
-    return (yield from _await(journal, mailbox, stage, PAYMENTS, judge, also_takes=TOO_LATE))
+    return (yield from _await(journal, mailbox, stage, PAYMENTS, judge, also_takes=TOO_LATE, leaves_late=PAYMENTS))
 
 
 def _await(
@@ -103,25 +104,26 @@ def _await(
     waits_for: Collection[str],
     judge: Judge,
     also_takes: Collection[str] = (),
+    leaves_late: Collection[str] = (),
 ) -> Yields:
     mailbox.wait_until(stage.deadline, GRACE)
     pause = PENDING_PAUSE_FIRST
     for _ in range(PENDING_ROUNDS_MAX):
-        event = yield from mailbox.next([*waits_for, *also_takes])
-        while event is not None:
+        while (event := (yield from mailbox.next([*waits_for, *also_takes]))) is not None:
+            if event.name in leaves_late and came_late(stage, event):
+                continue
             verdict = _judged(journal, stage, event, judge)
             if not isinstance(verdict, Refused):
                 journal.use(event)
                 return verdict
             journal.refuse(event, verdict.reason)
             yield from journal.record_refusals()
-            event = yield from mailbox.next([*waits_for, *also_takes])
         asked = DeadlineInput(
             case=journal.case,
             deadline=stage.deadline,
             waited_for=list(waits_for),
             handled=journal.handled,
-            direct=[event.identity for event in journal.direct],
+            direct=journal.handled_direct,
         )
         answer = yield from journal.call("confirm_deadline", asked.model_dump(mode="json"))
         early = timedelta(milliseconds=answer.get("early_ms", 0))

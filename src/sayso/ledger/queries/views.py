@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from sayso.ledger.identifiers import engine_id
 from sayso.ledger.outbox import moment
 
 
@@ -36,6 +37,12 @@ class CaseView:
     attempts: int
     last_error: str | None
     finding: str | None
+    run: int
+
+    @property
+    def engine_id(self) -> str:
+        """Its instance in the engine: the case's id, with a number behind it when an earlier instance was beyond help."""
+        return engine_id(self.instance_id, self.run)
 
     @property
     def status(self) -> str:
@@ -159,6 +166,7 @@ def case_view(row: Row[Any], waits_until_ms: int | None) -> CaseView:
         attempts=row.attempts,
         last_error=row.last_error,
         finding=row.finding,
+        run=row.run,
     )
 
 

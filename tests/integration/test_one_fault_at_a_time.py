@@ -1,0 +1,147 @@
+"""One fault each, at exactly its moment, on a stack that these tests may harm (docs/cases.md): nothing lost, nothing twice."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+import valkey
+from blows import back, held_still, inbox_of, ledger_locked, not_started_again
+from running_system import RunningSystem
+from shop_events import Event, decision, encoded, fresh, payment, purchase
+from stack_pairs import system_on
+from waiting import eventually
+
+pytestmark = pytest.mark.stack
+
+DEADLINE_SECONDS = 90.0
+BATCH = 200
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]:
+    with system_on(("valkey", "sqlite"), tmp_path_factory) as running:
+        yield running
+
+
+def completed_once(system: RunningSystem, order: str) -> None:
+    """The order was paid, placed once, and its one case has ended in ledger and engine."""
+    closed = system.closed(order, deadline_seconds=DEADLINE_SECONDS)
+    assert closed.outcome == "completed", closed
+    assert [kind for kind, _ in system.effects(order)] == ["orders.placed"]
+    assert len(system.cases(order)) == 1
+    system.outcome(order)
+
+
+def test_an_event_that_the_broker_took_right_before_it_was_killed_is_not_lost(system: RunningSystem) -> None:
+    order = purchase(fresh("PO"))
+    with held_still(system, "daprd"):  # so that nobody but the broker has it
+        system.send(order)
+        before = system.stack.kill("valkey")
+    back(system, "valkey", before)
+    assert system.settled(order, "started", deadline_seconds=DEADLINE_SECONDS).sightings == 1
+
+
+def test_a_broker_killed_in_the_middle_of_a_batch_keeps_what_it_has_answered(system: RunningSystem) -> None:
+    """The sender, who does not know what was taken of the rest, sends all of it again."""
+    batch = [payment(fresh("PO")) for _ in range(BATCH)]  # early: they wait for their orders
+    host, _, port = system.state.redis_host.rpartition(":")
+    connection = valkey.Connection(host=host, port=int(port), socket_timeout=10)
+    connection.connect()
+    half = BATCH // 2
+    connection.send_packed_command(connection.pack_commands([("XADD", "payments", "*", "data", encoded(one)) for one in batch[:half]]))
+    answers = [connection.read_response() for _ in range(half)]
+    rest = b"".join(connection.pack_commands([("XADD", "payments", "*", "data", encoded(one)) for one in batch[half:]]))
+    connection.send_packed_command([rest[: len(rest) * 2 // 3]])  # it ends within a message
+    before = system.stack.kill("valkey")
+    connection.disconnect()
+    back(system, "valkey", before)
+    system.send(*batch)
+    for one in batch:
+        system.settled(one, "held", deadline_seconds=DEADLINE_SECONDS)
+    eventually(lambda: all(system.row(one["id"]).sightings >= 2 for one in batch[:half]), DEADLINE_SECONDS, "all that was answered")
+    assert len(set(answers)) == half
+
+
+def test_what_is_in_flight_when_subscribers_and_worker_are_stopped_is_done_once(system: RunningSystem) -> None:
+    orders = [fresh("PO") for _ in range(5)]
+    for order in orders:
+        system.open_purchase(order)
+    early = [payment(order) for order in orders]
+    with held_still(system, "partners"):  # placing an order hangs
+        decisions = [decision(order_id=order) for order in orders]
+        system.send(*decisions)
+        for one in decisions:
+            system.settled(one, "delivered", deadline_seconds=DEADLINE_SECONDS)
+        system.send(*early)
+        logs = {name: system.stack.log(name).count("stopped") for name in ("subscribers", "worker")}
+        before = {name: system.stack.processes()[name] for name in logs}
+        for process in before.values():
+            process.send_signal(signal.SIGTERM)
+    for name, process in before.items():
+        back(system, name, process.pid)
+        assert system.stack.log(name).count("stopped") > logs[name], f"{name} ended by itself"
+    for order in orders:
+        completed_once(system, order)
+
+
+def test_an_event_that_daprd_saved_and_was_killed_before_it_could_act_on_it_still_wakes_its_case(system: RunningSystem) -> None:
+    """daprd saves a raised event to the instance's inbox, then asks the scheduler for a reminder; which is held still here."""
+    order = fresh("PO")
+    instance_id = system.open_purchase(order).instance_id
+    decided = decision(order_id=order)
+    with held_still(system, "scheduler"):
+        system.send(decided)
+        eventually(lambda: inbox_of(system, instance_id), DEADLINE_SECONDS, "the event is in the inbox")
+        before = system.stack.kill("daprd")
+    back(system, "daprd", before)
+    system.send(payment(order))
+    completed_once(system, order)
+    assert system.row(decided["id"]).state == "consumed"
+
+
+def test_a_worker_killed_between_an_effect_and_its_record_repeats_it_under_the_same_key(system: RunningSystem) -> None:
+    order = fresh("PO")
+    system.open_purchase(order)
+    decided = decision(order_id=order)
+    with held_still(system, "partners") as partners:
+        system.send(decided)
+        system.settled(decided, "delivered", deadline_seconds=DEADLINE_SECONDS)
+        with ledger_locked(system):
+            partners.resume()
+            eventually(lambda: system.effects(order), DEADLINE_SECONDS, "the order is placed")
+            before = system.stack.kill("worker")
+    back(system, "worker", before)
+    system.send(payment(order))
+    completed_once(system, order)
+    ((_, calls),) = system.effects(order)
+    assert calls >= 2, "it was asked for again, and done once"
+
+
+def test_events_for_cases_wait_while_no_worker_is_connected(system: RunningSystem) -> None:
+    order, new = fresh("PO"), purchase(fresh("PO"))
+    system.open_purchase(order)
+    with not_started_again(system):
+        worker = system.stack.processes()["worker"]
+        worker.kill()
+        decided = decision(order_id=order)
+        system.send(decided, new)
+        eventually(lambda: (case := system.case(order)) and case.last_error, DEADLINE_SECONDS, "the raise has failed")
+        assert system.row(decided["id"]).state == "delivering"
+    back(system, "worker", worker.pid)
+    system.send(payment(order))
+    completed_once(system, order)
+    system.waiting_for("approval", new["data"]["order_id"])
+
+
+def test_no_case_stays_running_when_placement_is_killed(system: RunningSystem) -> None:
+    orders = [fresh("PO") for _ in range(5)]
+    for order in orders:
+        system.open_purchase(order)
+    before = system.stack.kill("placement")
+    sent: list[Event] = [decision(order_id=order) for order in orders] + [payment(order) for order in orders]
+    system.send(*sent)
+    back(system, "placement", before)
+    for order in orders:
+        completed_once(system, order)
