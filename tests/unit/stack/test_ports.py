@@ -36,6 +36,12 @@ def test_no_port_is_given_out_twice() -> None:
     assert len(set(taken)) == 20
 
 
+def test_two_that_search_at_once_in_the_same_place_do_not_meet() -> None:
+    """A port is free until its server listens, and the other stack asks before that."""
+    one, other = Ports("same"), Ports("same")
+    assert not {one.take() for _ in range(20)} & {other.take() for _ in range(20)}
+
+
 def test_stacks_with_other_folders_search_elsewhere() -> None:
     assert Ports("/a/.sayso").take() != Ports("/b/.sayso").take()
 
