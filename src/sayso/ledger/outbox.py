@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Table, update
+from sqlalchemy import Table, bindparam, update
 
 from sayso.contracts.cloudevent import format_event, in_utc
 from sayso.contracts.dead_letter import DEAD, SOURCE, Marks, dead_letter
@@ -107,7 +107,7 @@ def lease_outgoing(tx: Transaction, lease_ms: int, limit: int) -> list[Outgoing]
 
 def mark_published(tx: Transaction, seqs: Iterable[int]) -> None:
     """The broker has them."""
-    tx.run(update(outbox).where(outbox.c.seq.in_(list(seqs))).values(published_at_ms=tx.now_ms, due_at_ms=None, last_error=None))
+    tx.run(_done(outbox, "published_at_ms"), {"seqs": list(seqs), "published_at_ms": tx.now_ms})
 
 
 def postpone(tx: Transaction, table: Any, seqs: Iterable[int], delay_ms: int, error: str) -> None:
@@ -141,13 +141,20 @@ def lease_notices(tx: Transaction, lease_ms: int, limit: int) -> list[OutgoingNo
 
 def mark_sent(tx: Transaction, seqs: Iterable[int]) -> None:
     """The notices went out."""
-    tx.run(update(notices).where(notices.c.seq.in_(list(seqs))).values(sent_at_ms=tx.now_ms, due_at_ms=None, last_error=None))
+    tx.run(_done(notices, "sent_at_ms"), {"seqs": list(seqs), "sent_at_ms": tx.now_ms})
 
 
 @cache
 def _insert_once(dialect: str, table: Table) -> Any:
     """An id that exists already is left as it is."""
     return upsert(dialect, table).on_conflict_do_nothing()
+
+
+@cache
+def _done(table: Table, when: str) -> Any:
+    """Rows that want no more attention, and the time of it."""
+    rows = update(table).where(table.c.seq.in_(bindparam("seqs", expanding=True)))
+    return rows.values({when: bindparam(when), "due_at_ms": None, "last_error": None})
 
 
 @cache
