@@ -322,7 +322,7 @@ def _writing(driver: Any) -> Iterator[None]:
 
 
 def _together(driver: Any, transaction: Transaction, works: list[Work[Any]]) -> list[Answer]:
-    """All of it, or nothing when a piece fails: then each is worked once more, apart. A savepoint a piece costs as much as a statement."""
+    """All of it, or nothing when a piece fails: then each is worked once more, apart. A savepoint a piece would cost a statement."""
     driver.execute("SAVEPOINT together")
     answers: list[Answer] = []
     try:
