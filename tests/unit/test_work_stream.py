@@ -24,8 +24,8 @@ class Stream:
         self._items = iter(items)
         self.is_cancelled = False
 
-    def __next__(self) -> Any:
-        return next(self._items)
+    def __iter__(self) -> Iterator[Any]:
+        return self._items
 
     def cancel(self) -> None:
         self.is_cancelled = True

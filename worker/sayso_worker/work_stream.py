@@ -71,10 +71,10 @@ class _Rest:
         return self
 
     def __next__(self) -> Any:
-        while True:
-            item = next(self._stream)
+        for item in self._stream:
             if not self._hand_over(item):
                 return item
+        raise StopIteration
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
