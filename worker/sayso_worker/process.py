@@ -22,6 +22,7 @@ from sayso.settings import Settings
 from sayso_worker.activities.send_notices import NoticeLane
 from sayso_worker.registry import WORKFLOWS, register
 from sayso_worker.sidecar_watch import DaprSidecar, SidecarWatch
+from sayso_worker.work_stream import WorkStream
 
 log = structlog.get_logger()
 ACTIVITY_THREADS = 16
@@ -37,7 +38,9 @@ def run(settings: Settings) -> None:
     ledger = open_ledger(settings.ledger_url)
     partners = PartnerClient(settings.partners_url, settings.partners_timeout.total_seconds())
     # A case's history is short: sending it whole costs less than keeping one of each waiting case here.
-    runtime = WorkflowRuntime(maximum_thread_pool_workers=ACTIVITY_THREADS, disable_stateful_history=True)
+    work = WorkStream()
+    runtime = WorkflowRuntime(interceptors=[work], maximum_thread_pool_workers=ACTIVITY_THREADS, disable_stateful_history=True)
+    work.attach(runtime)
     register(runtime, ledger, partners)
     sender = NoticeSender(directory, settings.state_dir)
     notices = Lane("notices", NoticeLane(ledger, sender, settings.dispatcher).work, settings.dispatcher.poll_interval)
@@ -56,6 +59,7 @@ def run(settings: Settings) -> None:
     stop_metrics()
     watch.stop(STOP_SECONDS)
     runtime.shutdown()
+    work.close()
     notices.stop(STOP_SECONDS)
     sidecar.close()
     ledger.close()

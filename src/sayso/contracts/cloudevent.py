@@ -27,6 +27,7 @@ ATTRIBUTE_CHARACTERS_MAX = 2_000
 JSON_LEVELS_MAX = 100
 """Python's own limit depends on how deep the caller already is, so there is a limit of ours, well below it."""
 WHOLE_DIGITS_MAX = 300
+CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 NUL_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 CONTEXT_ATTRIBUTES = ("specversion", "id", "source", "type", "subject", "time", "dataschema", "datacontenttype")
 CONTENT_TYPE = "application/cloudevents+json"
@@ -157,7 +158,7 @@ def _check_attribute(attributes: dict[str, Any], name: str) -> None:
         raise MalformedError(f"`{name}` must be a non-empty text")
     if len(value) > ATTRIBUTE_CHARACTERS_MAX:
         raise MalformedError(f"`{name}` has {len(value)} characters; at most {ATTRIBUTE_CHARACTERS_MAX}")
-    if any(ord(character) < 0x20 or 0x7F <= ord(character) < 0xA0 for character in value):
+    if CONTROL_CHARACTER.search(value):
         raise MalformedError(f"`{name}` contains a control character, which CloudEvents forbids")
 
 

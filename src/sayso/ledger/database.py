@@ -1,7 +1,7 @@
 """The ledger's connection: transactions in, results out, on SQLite or PostgreSQL.
 
 Invariant: one writer at a time. SQLite has one group-committing writer thread a process and `BEGIN IMMEDIATE` between processes;
-each piece of work is a savepoint, so one that fails takes no other with it. PostgreSQL uses row locks and its own group commit.
+a piece of work that fails takes no other with it. PostgreSQL uses row locks and its own group commit.
 A transaction sees the database's time in `now_ms`.
 """
 
@@ -86,13 +86,15 @@ class Transaction:
 
     @cached_property
     def _driver(self) -> Any:
-        return self.connection.connection.dbapi_connection
+        return _driver_of(self.connection)
 
     def _prepared(self, statement: Executable, values: Any) -> Prepared | None:
         return prepared(statement, values or {}, self.connection.dialect) if self.dialect == "sqlite" else None
 
 
 Work = Callable[[Transaction], T]
+Answer = tuple[Any, BaseException | None]
+"""What became of one piece of work: its result, or why it failed."""
 
 
 class Ledger:
@@ -135,11 +137,11 @@ class Ledger:
             if self.dialect == "postgresql":
                 connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             else:
-                connection.exec_driver_sql("BEGIN")
+                _driver_of(connection).execute("BEGIN")
             try:
                 return work(Transaction(connection, self._now_ms(connection), self.dialect))
             finally:
-                connection.rollback() if self.dialect != "sqlite" else connection.exec_driver_sql("ROLLBACK")
+                connection.rollback() if self.dialect != "sqlite" else _driver_of(connection).execute("ROLLBACK")
 
     def close(self) -> None:
         """Finish queued work and release the connections."""
@@ -171,6 +173,11 @@ class Ledger:
         if self.dialect == "sqlite":
             return time.time_ns() // 1_000_000  # SQLite is this very host
         return int(connection.execute(NOW).one().now_ms)
+
+
+def _driver_of(connection: Connection) -> Any:
+    """SQLite's own connection: what is executed there costs a fraction."""
+    return connection.connection.dbapi_connection
 
 
 class _ConflictError(TransientError):
@@ -296,29 +303,50 @@ class _GroupCommit:
             connection.close()
 
     @staticmethod
-    def _work(connection: Connection, works: list[Work[Any]]) -> list[tuple[Any, BaseException | None]]:
-        answers: list[tuple[Any, BaseException | None]] = []
-        driver = connection.connection.dbapi_connection
-        assert driver is not None
-        driver.execute("BEGIN IMMEDIATE")
-        try:
-            transaction = Transaction(connection, time.time_ns() // 1_000_000, "sqlite")
+    def _work(connection: Connection, works: list[Work[Any]]) -> list[Answer]:
+        driver = _driver_of(connection)
+        transaction = Transaction(connection, time.time_ns() // 1_000_000, "sqlite")
+        with _writing(driver):
             if len(works) == 1:  # undone as a whole
-                answers.append((works[0](transaction), None))
-                works = []
-            for work in works:
-                driver.execute("SAVEPOINT work")
-                try:
-                    answers.append((work(transaction), None))
-                except Exception as error:  # belongs to this piece of work alone
-                    if not driver.in_transaction:
-                        raise  # a full disk: SQLite has undone the whole transaction
-                    driver.execute("ROLLBACK TO work")
-                    answers.append((None, _ours(error)))
-                driver.execute("RELEASE work")
-            driver.execute("COMMIT")
-        except BaseException:
-            if driver.in_transaction:
-                driver.execute("ROLLBACK")
+                return [(works[0](transaction), None)]
+            return _together(driver, transaction, works) or [_apart(driver, transaction, work) for work in works]
+
+
+@contextmanager
+def _writing(driver: Any) -> Iterator[None]:
+    driver.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        driver.execute("COMMIT")
+    except BaseException:
+        if driver.in_transaction:
+            driver.execute("ROLLBACK")
+        raise
+
+
+def _together(driver: Any, transaction: Transaction, works: list[Work[Any]]) -> list[Answer]:
+    """All of it, or nothing when a piece fails: then each is worked once more, apart. A savepoint a piece would cost a statement."""
+    driver.execute("SAVEPOINT together")
+    answers: list[Answer] = []
+    try:
+        answers = [(work(transaction), None) for work in works]
+    except Exception:
+        if not driver.in_transaction:
+            raise  # a full disk: SQLite has undone the whole transaction
+        driver.execute("ROLLBACK TO together")
+    driver.execute("RELEASE together")
+    return answers
+
+
+def _apart(driver: Any, transaction: Transaction, work: Work[Any]) -> Answer:
+    """One piece, whose failure belongs to it alone."""
+    driver.execute("SAVEPOINT work")
+    try:
+        answer: Answer = (work(transaction), None)
+    except Exception as error:
+        if not driver.in_transaction:
             raise
-        return answers
+        driver.execute("ROLLBACK TO work")
+        answer = (None, _ours(error))
+    driver.execute("RELEASE work")
+    return answer

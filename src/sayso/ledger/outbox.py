@@ -107,7 +107,7 @@ def lease_outgoing(tx: Transaction, lease_ms: int, limit: int) -> list[Outgoing]
 
 def mark_published(tx: Transaction, seqs: Iterable[int]) -> None:
     """The broker has them."""
-    tx.run(_of_seqs(outbox), {"seqs": list(seqs), "published_at_ms": tx.now_ms, "due_at_ms": None, "last_error": None})
+    tx.run(_done(outbox, "published_at_ms"), {"seqs": list(seqs), "published_at_ms": tx.now_ms})
 
 
 def postpone(tx: Transaction, table: Any, seqs: Iterable[int], delay_ms: int, error: str) -> None:
@@ -137,7 +137,7 @@ def lease_notices(tx: Transaction, lease_ms: int, limit: int) -> list[OutgoingNo
 
 def mark_sent(tx: Transaction, seqs: Iterable[int]) -> None:
     """The notices went out."""
-    tx.run(_of_seqs(notices), {"seqs": list(seqs), "sent_at_ms": tx.now_ms, "due_at_ms": None, "last_error": None})
+    tx.run(_done(notices, "sent_at_ms"), {"seqs": list(seqs), "sent_at_ms": tx.now_ms})
 
 
 @cache
@@ -154,6 +154,13 @@ def _of_seqs(table: Table) -> Any:
 @cache
 def _of_due_seqs(table: Table) -> Any:
     return _of_seqs(table).where(table.c.due_at_ms.isnot(None))
+
+
+@cache
+def _done(table: Table, when: str) -> Any:
+    """Rows that want no more attention, and the time of it."""
+    rows = update(table).where(table.c.seq.in_(bindparam("seqs", expanding=True)))
+    return rows.values({when: bindparam(when), "due_at_ms": None, "last_error": None})
 
 
 @cache
