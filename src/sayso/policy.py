@@ -63,6 +63,26 @@ def _task_plan(settings: Settings) -> Plan:
     )
 
 
+def _saga_plan(settings: Settings) -> Plan:
+    return Plan(
+        accept_raw_raise=settings.accept_raw_raise,
+        retries=planned_retries(settings.saga.retries),
+        undo_retries=planned_retries(settings.saga.undo_retries),
+    )
+
+
+def _order_plan(settings: Settings) -> Plan:
+    return Plan(
+        auto_approve_below=settings.order.auto_approve_below,
+        approval_timeout_seconds=settings.order.approval_timeout.total_seconds(),
+        payment_timeout_seconds=settings.order.payment_wait.total_seconds(),
+        accept_raw_raise=settings.accept_raw_raise,
+        approvers_only=settings.approvers_only,
+        retries=planned_retries(settings.saga.retries),
+        undo_retries=planned_retries(settings.saga.undo_retries),
+    )
+
+
 def asks_nobody(_plan: Plan, _request: Mapping[str, Any]) -> bool:
     """`automatic` of a workflow that needs no approval."""
     return True
@@ -94,6 +114,17 @@ POLICIES: Mapping[str, WorkflowPolicy] = MappingProxyType(
             _task_plan,
             lambda _plan, request: request["priority"] == Priority.LOW,
             lambda request: f"{request['title']} ({request['priority']}) for {request['assignee']}",
+        ),
+        "task_processing_saga": WorkflowPolicy(
+            _saga_plan, asks_nobody, lambda request: f"{request['title']} ({request['priority']}) for {request['assignee']}"
+        ),
+        "order_saga": WorkflowPolicy(
+            _order_plan,
+            _below_threshold("amount"),
+            lambda request: f"{request['product']} ({request['quantity']}) for {request['amount']} {request['currency']}",
+        ),
+        "book_trip": WorkflowPolicy(
+            _saga_plan, asks_nobody, lambda request: f"a trip of {request['traveller']} to {request['destination']}"
         ),
     }
 )

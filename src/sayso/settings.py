@@ -59,6 +59,23 @@ class TaskSettings(Section):
     manager_timeout: timedelta = Field(timedelta(hours=48), gt=timedelta(0), description="How long a task waits for the manager.")
 
 
+class SagaSettings(Section):
+    """Every saga: how often a step, and how often its undo, is tried before it is given up."""
+
+    retries: RetrySettings = RetrySettings(attempts=4, interval_max=timedelta(seconds=10))
+    undo_retries: RetrySettings = RetrySettings(attempts=8)
+
+
+class OrderSettings(Section):
+    """`order_saga`."""
+
+    auto_approve_below: Decimal = Field(Decimal(1000), ge=0, description="Orders that cost less are not asked about.")
+    approval_timeout: timedelta = Field(timedelta(hours=24), gt=timedelta(0), description="How long an order waits for approval.")
+    payment_wait: timedelta = Field(
+        timedelta(0), ge=timedelta(0), description="How long a payment from outside is waited for before the order is charged."
+    )
+
+
 class DispatcherSettings(Section):
     """The dispatcher of the `subscribers` process."""
 
@@ -157,6 +174,8 @@ class Settings(BaseSettings):
     approval: ApprovalSettings = ApprovalSettings()
     purchase: PurchaseSettings = PurchaseSettings()
     task: TaskSettings = TaskSettings()
+    saga: SagaSettings = SagaSettings()
+    order: OrderSettings = OrderSettings()
     dispatcher: DispatcherSettings = DispatcherSettings()
     limits: LimitSettings = LimitSettings()
     reconciler: ReconcilerSettings = ReconcilerSettings()

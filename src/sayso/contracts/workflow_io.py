@@ -148,6 +148,24 @@ class TaskDecision(Snapshot):
     channel: str = "topic"
 
 
+class GaveUp(Snapshot):
+    """A step that was tried as often as it may be: recorded as failed, so that a run that begins anew does not try it again."""
+
+    step: str
+    iteration: int
+    error: str
+    unknown: bool
+
+
+class Unsettled(Snapshot):
+    """A step of a saga that could not be undone; `booking` is what its service had answered, None when that is not known."""
+
+    step: str
+    undo: str
+    error: str
+    booking: dict[str, Any] | None
+
+
 RECORDED_AT = "sayso:recorded_at"
 """In the result of a step: when the ledger recorded it, by the database's clock. A rerun gets the same."""
 
@@ -170,6 +188,8 @@ class StepInput(Snapshot):
     decision: TaskDecision | None = None
     stage: str | None = None
     closing: Closing | None = None
+    gave_up: GaveUp | None = None
+    unsettled: Unsettled | None = None
 
     @property
     def idempotency_key(self) -> str:

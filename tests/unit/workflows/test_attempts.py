@@ -32,6 +32,7 @@ def attempting(ctx: Any, raw: dict[str, Any]) -> Any:
 
 def run_with(book: Callable[[], Any]) -> WorkflowRun:
     table = {"book": lambda _ctx, _step: book(), "close_case": lambda _ctx, _step: {}, "await_ledger": lambda _ctx, _step: {}}
+    table["give_up"] = table["close_case"]
     return WorkflowRun(attempting, INPUT, table, instance_id=CASE.instance_id, start=START)
 
 
@@ -68,14 +69,22 @@ def test_what_goes_on_failing_is_given_up_in_the_services_words_and_may_have_hap
     run.advance(timedelta(seconds=3))
     run.check_replay()
     assert run.result == {"error": "Dashboard service unavailable", "unknown": True}
-    assert used_by_step(run)[-1] == ("close_case", [11])
+    assert used_by_step(run)[-2:] == [("give_up", [11]), ("close_case", [])]
+    gave_up = {"step": "book", "iteration": 0, "error": "Dashboard service unavailable", "unknown": True}
+    assert run.calls[-2].input["gave_up"] == gave_up
 
 
 def test_a_refusal_is_not_tried_again_and_had_no_effect() -> None:
     run = run_with(answers({"refused": "no seats left"}))
     run.check_replay()
     assert run.result == {"error": "no seats left", "unknown": False}
-    assert used_by_step(run) == [("book", [11]), ("close_case", [11])]
+    assert used_by_step(run) == [("book", [11]), ("give_up", [11]), ("close_case", [])]
+
+
+def test_what_an_earlier_run_gave_up_fails_in_the_same_way() -> None:
+    run = run_with(answers({"gave_up": "no answer", "unknown": True}))
+    run.check_replay()
+    assert run.result == {"error": "no answer", "unknown": True}
 
 
 @pytest.mark.parametrize("trouble", [TransientError("the ledger is locked"), OSError("no route to the database")])

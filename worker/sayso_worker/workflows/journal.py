@@ -13,7 +13,7 @@ from typing import Any
 
 from dapr.ext.workflow import DaprWorkflowContext, RetryPolicy, TaskFailedError
 
-from sayso.contracts.workflow_io import ANSWERS_TO, RECORDED_AT, CaseInput, Closing, RaisedEvent, Refusal, Retries, StepInput
+from sayso.contracts.workflow_io import ANSWERS_TO, RECORDED_AT, CaseInput, Closing, GaveUp, RaisedEvent, Refusal, Retries, StepInput
 from sayso.errors import EffectFailedError, SaysoError
 
 Yields = Generator[Any, Any, Any]
@@ -46,6 +46,13 @@ class Failed:
 
     error: str
     unknown: bool
+
+
+def _failure_in(result: dict[str, Any]) -> Failed | None:
+    """A refusal, or what an earlier run gave up."""
+    if "refused" in result:
+        return Failed(result["refused"], unknown=False)
+    return Failed(result["gave_up"], unknown=result["unknown"]) if "gave_up" in result else None
 
 
 class MisplacedAnswersError(SaysoError):
@@ -102,21 +109,38 @@ class Journal:
         result = yield from self.call(name, step.model_dump(mode="json"))
         return self._taken(result)
 
-    def attempt(self, name: str, arguments: dict[str, Any] | None = None, *, retries: RetryPolicy, **record: Any) -> Yields:
+    def attempt(
+        self,
+        name: str,
+        arguments: dict[str, Any] | None = None,
+        *,
+        retries: RetryPolicy,
+        with_failure: Callable[[Failed], dict[str, Any]] = lambda _: {},
+        **record: Any,
+    ) -> Yields:
         """As `step`, but an effect that fails is tried as often as `retries` says, then given up: its result, or `Failed`.
 
-        What has collected stays for the next step then. Only the service's failures count: while the ledger is away, `await_ledger`
-        is tried for most of a day, and then the effect again, under the same idempotency key.
+        That it was given up is a step of its own, `give_up`, with what has collected and what `with_failure` says; a run that begins
+        anew finds it and fails in the same way, even if the service has recovered since. Only the service's failures count: while the
+        ledger is away, `await_ledger` is tried for most of a day, and then the effect again, under the same idempotency key.
         """
-        given = self._prepared(name, arguments, record).model_dump(mode="json")
+        step = self._prepared(name, arguments, record)
+        given = step.model_dump(mode="json")
         for _ in range(LEDGER_AWAY_MAX):
+            failed = None
             try:
                 result = yield from self.call(name, given, retries)
             except TaskFailedError as error:
                 if error.details.error_type == EffectFailedError.__name__:
-                    return Failed(error.details.message, unknown=True)
+                    failed = Failed(error.details.message, unknown=True)
             else:
-                return Failed(result["refused"], unknown=False) if "refused" in result else self._taken(result)
+                failed = _failure_in(result)
+                if failed is None:
+                    return self._taken(result)
+            if failed is not None:
+                gave_up = GaveUp(step=name, iteration=step.iteration, error=failed.error, unknown=failed.unknown)
+                yield from self.step("give_up", gave_up=gave_up, **with_failure(failed))
+                return failed
             yield from self.step("await_ledger")
         raise LedgerAwayError(f"{name} was given up: the ledger was away {LEDGER_AWAY_MAX} times")
 
