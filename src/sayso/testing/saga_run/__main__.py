@@ -19,7 +19,7 @@ from sayso.testing.saga_run.run import Terms, saga_run
 def main(
     seeds: Annotated[int, typer.Option(min=1, help="How many; each is one saga of every workflow.")] = 200,
     first: Annotated[int, typer.Option(help="The first seed.")] = 0,
-    wave: Annotated[int, typer.Option(min=1, help="How many seeds are in flight at once.")] = 20,
+    wave: Annotated[int, typer.Option(min=1, help="How many seeds are in flight at once.")] = 8,
     broker: Annotated[Broker, typer.Option(help="Broker of the stack.")] = "valkey",
     ledger: Annotated[LedgerKind, typer.Option(help="Ledger of the stack.")] = "sqlite",
     state_dir: Annotated[Path, typer.Option(help="Folder of data and logs.")] = Path(".sayso/sagas"),

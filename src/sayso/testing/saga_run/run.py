@@ -59,7 +59,7 @@ class Terms:
 
     seeds: Sequence[int]
     state_dir: Path
-    wave: int = 20
+    wave: int = 8
     broker: Broker = "valkey"
     ledger: LedgerKind = "sqlite"
     boundaries: Sequence[str] = BOUNDARIES
