@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -m pytest
 # Three for the stacks, which mostly wait (tests/stack_lanes.py), and one for everything else.
 WORKERS ?= 4
 
-.PHONY: help run demo stop test check format docs bench faults proof setup runtime lock clean
+.PHONY: help run demo stop test check format docs bench faults sagas proof setup runtime lock clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -54,6 +54,9 @@ bench: runtime ## Compare with a by-hand Dapr app on the same stack (BENCH="--n 
 
 faults: runtime ## Kill, pause and cut off the real parts under load (FAULTS="--broker kafka --ledger postgresql --minutes 30 --seed 7")
 	@$(BIN)/python -m sayso.testing.fault_run $(FAULTS)
+
+sagas: runtime ## Sagas that fail everywhere and a worker that is killed between steps; the books must balance (SAGAS="--seeds 20")
+	@$(BIN)/python -m sayso.testing.saga_run $(SAGAS)
 
 lock: ## Write uv.lock anew
 	@$(BIN)/uv lock

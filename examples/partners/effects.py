@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
-from resources import Resource
+from resources import RESOURCES, Resource
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS answers (
@@ -44,6 +44,11 @@ CREATE TABLE IF NOT EXISTS subjects (
 """
 WITNESS = """FROM answers WHERE performed AND seq > :after
     AND (:kind IS NULL OR kind = :kind) AND (:key IS NULL OR key = :key) AND (:subject IS NULL OR subject = :subject)"""
+
+
+BOOKS = """FROM subjects WHERE (:resource IS NULL OR resource = :resource) AND (:subject IS NULL OR subject = :subject)
+    AND (:matter IS NULL OR matter = :matter) ORDER BY resource, subject, matter"""
+DONE = {resource.name: resource.done for resource in RESOURCES}
 
 
 class KeyReusedError(Exception):
@@ -100,6 +105,16 @@ class EffectPage(EffectFilter):
     """Which effects to list, from the one after `after`."""
 
     limit: int = Field(1_000, ge=1, le=100_000)
+
+
+class BookFilter(BaseModel):
+    """Which lines of the books; None takes all. `matter` is the case that a request named."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    resource: str | None = None
+    subject: str | None = None
+    matter: str | None = None
 
 
 class EffectStore:
@@ -176,6 +191,11 @@ class EffectStore:
             wanted.model_dump(),
         ).fetchone()
         return dict(row)
+
+    def books(self, wanted: BookFilter) -> list[dict[str, Any]]:
+        """What has become of each subject: its resource, matter and status, and whether that still stands."""
+        rows = self._database.execute(f"SELECT resource, subject, matter, status {BOOKS}", wanted.model_dump())
+        return [dict(row) | {"stands": row["status"] == DONE[row["resource"]]} for row in rows]
 
     def close(self) -> None:
         """Close the database."""

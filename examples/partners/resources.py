@@ -52,6 +52,41 @@ class ApprovedTask(Body):
     task_id: Name
 
 
+class Reservation(Body):
+    """POST /inventory: reserve goods for an order."""
+
+    order_id: Name
+    product: Name
+    quantity: int = Field(ge=1, strict=True)
+
+
+class Charge(Body):
+    """POST /payments: charge an order."""
+
+    order_id: Name
+    amount: Amount
+    currency: Currency
+
+
+class Shipment(Body):
+    """POST /shipments: ship an order."""
+
+    order_id: Name
+
+
+class Booking(Body):
+    """POST /flights, /hotels, /cars: book it for a trip."""
+
+    trip_id: Name
+
+
+class Assignment(Body):
+    """POST /records, /capacity, /notifications, /dashboard: do so for a task and its assignee."""
+
+    task_id: Name
+    assignee: Name
+
+
 @dataclass(frozen=True)
 class Resource:
     """One row: the path, the body, the field that says what the effect is about, the words for done, undo and undone."""
@@ -68,4 +103,14 @@ RESOURCES = (
     Resource("orders", Order, subject="order_id", done="placed", undo="cancel", undone="cancelled"),
     Resource("actions", ApprovedAction, subject="request_id", done="executed"),
     Resource("tasks", ApprovedTask, subject="task_id", done="assigned"),
+    Resource("inventory", Reservation, subject="order_id", done="reserved", undo="release", undone="released"),
+    Resource("payments", Charge, subject="order_id", done="charged", undo="refund", undone="refunded"),
+    Resource("shipments", Shipment, subject="order_id", done="shipped", undo="cancel", undone="cancelled"),
+    Resource("flights", Booking, subject="trip_id", done="booked", undo="cancel", undone="cancelled"),
+    Resource("hotels", Booking, subject="trip_id", done="booked", undo="cancel", undone="cancelled"),
+    Resource("cars", Booking, subject="trip_id", done="booked", undo="cancel", undone="cancelled"),
+    Resource("records", Assignment, subject="task_id", done="created", undo="delete", undone="deleted"),
+    Resource("capacity", Assignment, subject="task_id", done="reserved", undo="release", undone="released"),
+    Resource("notifications", Assignment, subject="task_id", done="sent", undo="cancel", undone="cancelled"),
+    Resource("dashboard", Assignment, subject="task_id", done="updated"),
 )

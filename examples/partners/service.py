@@ -2,8 +2,8 @@
 
     python examples/partners/service.py --port 8090 --data .sayso/data/partners
 
-In: POST /orders, /orders/{order_id}/cancel, /actions, /tasks (see resources.py), each with an `Idempotency-Key`. Out: the answer;
-for a key answered before, the same answer with `Idempotent-Replayed: true` and no second effect. GET /effects is the witness.
+In: POST /orders, /orders/{order_id}/cancel, … (see resources.py), each with an `Idempotency-Key`. Out: the answer; for a key answered
+before, the same answer with `Idempotent-Replayed: true` and no second effect. GET /effects is the witness, GET /books what stands.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import argparse
 import json
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
 
 import uvicorn
-from effects import Command, EffectFilter, EffectPage, EffectStore, KeyReusedError
+from effects import BookFilter, Command, EffectFilter, EffectPage, EffectStore, KeyReusedError
 from fastapi import FastAPI, HTTPException, Query, Request
 from fastapi.responses import JSONResponse
 from problems import add_problem_handlers, explain
@@ -24,7 +25,7 @@ from pydantic import ValidationError
 from resources import RESOURCES, Body, Resource
 from starlette.convertors import Convertor, register_url_convertor
 
-from faults import Faults
+from faults import RULES, Faults, Target
 
 KEY_CHARACTERS_MAX = 2_000
 KEEPALIVE_SECONDS = 75
@@ -63,6 +64,7 @@ def create_app(store: EffectStore, faults: Faults) -> FastAPI:
             path = f"/{resource.name}/{{subject:text}}/{resource.undo}"
             _add_post(app, path, Body, _performer(store, faults, resource, undo=True))
     _add_witness(app, store)
+    _add_faults(app, faults)
     return app
 
 
@@ -78,13 +80,13 @@ def _performer(store: EffectStore, faults: Faults, resource: Resource, *, undo: 
     async def perform(request: Request) -> JSONResponse:
         key = _key_of(request)
         body = _body_of(await request.body(), model)
+        subject = request.path_params["subject"] if undo else body[resource.subject]
         try:
-            fault = await faults.strike(request.headers)
+            fault = await faults.strike(request.headers, Target(resource.name, undo, subject))
         except ValueError as error:
             raise HTTPException(400, str(error)) from error
         if fault.before:
             raise _unavailable(fault.before, resource)
-        subject = request.path_params["subject"] if undo else body[resource.subject]
         # On the event loop on purpose: it makes all writers one queue, and a commit is short.
         try:
             answer = store.perform(Command(key, resource, undo, subject, body.get("case", ""), body))
@@ -137,10 +139,28 @@ def _add_witness(app: FastAPI, store: EffectStore) -> None:
         """How many effects there are (`effects`), and how often their keys were sent (`calls`)."""
         return JSONResponse(store.count_effects(wanted))
 
+    @app.get("/books")
+    async def show_books(wanted: Annotated[BookFilter, Query()]) -> JSONResponse:
+        """What is placed, reserved, charged, booked: one line for each subject of a resource and matter; `stands` unless undone."""
+        return JSONResponse({"books": store.books(wanted)})
+
     @app.get("/health")
     async def health() -> JSONResponse:
         store.count_effects(EffectFilter(key=""))
         return JSONResponse({"status": "ok"})
+
+
+def _add_faults(app: FastAPI, faults: Faults) -> None:
+    @app.put("/faults")
+    async def set_faults(request: Request) -> JSONResponse:
+        """Replace the rules of `faults.py`; only from this machine."""
+        if request.client is None or not ip_address(request.client.host).is_loopback:
+            raise HTTPException(403, "faults are set from this machine only")
+        try:
+            faults.set_rules(RULES.validate_json(await request.body()))
+        except ValidationError as error:
+            raise HTTPException(422, explain(error)) from error
+        return JSONResponse({"rules": len(faults.rules)})
 
 
 def main() -> None:

@@ -13,8 +13,8 @@ from types import MappingProxyType
 from typing import Any
 
 from sayso.contracts.requests import Priority
-from sayso.contracts.workflow_io import Plan
-from sayso.settings import Settings
+from sayso.contracts.workflow_io import Plan, Retries
+from sayso.settings import RetrySettings, Settings
 
 STAGE = "approval"
 """The one stage that the shipped plans have today."""
@@ -63,6 +63,41 @@ def _task_plan(settings: Settings) -> Plan:
     )
 
 
+def _saga_plan(settings: Settings) -> Plan:
+    return Plan(
+        accept_raw_raise=settings.accept_raw_raise,
+        retries=planned_retries(settings.saga.retries),
+        undo_retries=planned_retries(settings.saga.undo_retries),
+    )
+
+
+def _order_plan(settings: Settings) -> Plan:
+    return Plan(
+        auto_approve_below=settings.order.auto_approve_below,
+        approval_timeout_seconds=settings.order.approval_timeout.total_seconds(),
+        payment_timeout_seconds=settings.order.payment_wait.total_seconds(),
+        accept_raw_raise=settings.accept_raw_raise,
+        approvers_only=settings.approvers_only,
+        retries=planned_retries(settings.saga.retries),
+        undo_retries=planned_retries(settings.saga.undo_retries),
+    )
+
+
+def asks_nobody(_plan: Plan, _request: Mapping[str, Any]) -> bool:
+    """`automatic` of a workflow that needs no approval."""
+    return True
+
+
+def planned_retries(settings: RetrySettings) -> Retries:
+    """The settings as the plan has them."""
+    return Retries(
+        first_interval_seconds=settings.first_interval.total_seconds(),
+        coefficient=settings.coefficient,
+        interval_max_seconds=settings.interval_max.total_seconds(),
+        attempts=settings.attempts,
+    )
+
+
 POLICIES: Mapping[str, WorkflowPolicy] = MappingProxyType(
     {
         "approval_workflow": WorkflowPolicy(
@@ -79,6 +114,17 @@ POLICIES: Mapping[str, WorkflowPolicy] = MappingProxyType(
             _task_plan,
             lambda _plan, request: request["priority"] == Priority.LOW,
             lambda request: f"{request['title']} ({request['priority']}) for {request['assignee']}",
+        ),
+        "task_processing_saga": WorkflowPolicy(
+            _saga_plan, asks_nobody, lambda request: f"{request['title']} ({request['priority']}) for {request['assignee']}"
+        ),
+        "order_saga": WorkflowPolicy(
+            _order_plan,
+            _below_threshold("amount"),
+            lambda request: f"{request['product']} ({request['quantity']}) for {request['amount']} {request['currency']}",
+        ),
+        "book_trip": WorkflowPolicy(
+            _saga_plan, asks_nobody, lambda request: f"a trip of {request['traveller']} to {request['destination']}"
         ),
     }
 )

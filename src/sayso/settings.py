@@ -30,6 +30,15 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class RetrySettings(Section):
+    """How often and how long something is tried that may fail for good."""
+
+    first_interval: timedelta = Field(timedelta(seconds=1), gt=timedelta(0), description="Pause before the second attempt.")
+    coefficient: float = Field(2.0, ge=1, le=100, description="By which each further pause is longer.")
+    interval_max: timedelta = Field(timedelta(minutes=1), gt=timedelta(0), description="Longest pause.")
+    attempts: int = Field(5, ge=1, le=100, description="How many attempts in all.")
+
+
 class ApprovalSettings(Section):
     """`approval_workflow`."""
 
@@ -56,6 +65,23 @@ class TaskSettings(Section):
 
     manager_timeout: timedelta = Field(
         timedelta(hours=48), gt=timedelta(0), le=LONGEST, description="How long a task waits for the manager."
+    )
+
+
+class SagaSettings(Section):
+    """Every saga: how often a step, and how often its undo, is tried before it is given up."""
+
+    retries: RetrySettings = RetrySettings(attempts=4, interval_max=timedelta(seconds=10))
+    undo_retries: RetrySettings = RetrySettings(attempts=8)
+
+
+class OrderSettings(Section):
+    """`order_saga`."""
+
+    auto_approve_below: Decimal = Field(Decimal(1000), ge=0, description="Orders that cost less are not asked about.")
+    approval_timeout: timedelta = Field(timedelta(hours=24), gt=timedelta(0), description="How long an order waits for approval.")
+    payment_wait: timedelta = Field(
+        timedelta(0), ge=timedelta(0), description="How long a payment from outside is waited for before the order is charged."
     )
 
 
@@ -159,6 +185,8 @@ class Settings(BaseSettings):
     approval: ApprovalSettings = ApprovalSettings()
     purchase: PurchaseSettings = PurchaseSettings()
     task: TaskSettings = TaskSettings()
+    saga: SagaSettings = SagaSettings()
+    order: OrderSettings = OrderSettings()
     dispatcher: DispatcherSettings = DispatcherSettings()
     limits: LimitSettings = LimitSettings()
     reconciler: ReconcilerSettings = ReconcilerSettings()

@@ -67,6 +67,9 @@ class PartnerProcess:
             sent["Idempotency-Key"] = key
         return self._client.post(path, json=body, headers=sent)
 
+    def put(self, path: str, body: Any) -> httpx2.Response:
+        return self._client.put(path, json=body)
+
     def get(self, path: str, **query: Any) -> httpx2.Response:
         return self._client.get(path, params=query)
 

@@ -14,6 +14,17 @@ import pytest
 from partner_process import PartnerProcess
 
 NUMBERS = count()
+UNDOABLE = [
+    ("inventory", "order_id", "release", "reserved", "released"),
+    ("payments", "order_id", "refund", "charged", "refunded"),
+    ("shipments", "order_id", "cancel", "shipped", "cancelled"),
+    ("flights", "trip_id", "cancel", "booked", "cancelled"),
+    ("hotels", "trip_id", "cancel", "booked", "cancelled"),
+    ("cars", "trip_id", "cancel", "booked", "cancelled"),
+    ("records", "task_id", "delete", "created", "deleted"),
+    ("capacity", "task_id", "release", "reserved", "released"),
+    ("notifications", "task_id", "cancel", "sent", "cancelled"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -225,6 +236,60 @@ def test_failures_and_delay_can_be_set_for_every_request(tmp_path: Path) -> None
 def test_every_endpoint_describes_its_body(shared: PartnerProcess) -> None:
     paths = shared.get("/openapi.json").json()["paths"]
     posts = {path: operations["post"] for path, operations in paths.items() if "post" in operations}
-    assert set(posts) == {"/orders", "/orders/{subject}/cancel", "/actions", "/tasks"}
+    undoable = {path for resource, _, undo, _, _ in UNDOABLE for path in (f"/{resource}", f"/{resource}/{{subject}}/{undo}")}
+    assert set(posts) == {"/orders", "/orders/{subject}/cancel", "/actions", "/tasks", "/dashboard"} | undoable
     schema = posts["/orders"]["requestBody"]["content"]["application/json"]["schema"]
     assert set(schema["required"]) == set(order("ORD-1"))
+
+
+def books(process: PartnerProcess, subject: str) -> list[tuple[str, bool]]:
+    return [(line["status"], line["stands"]) for line in process.get("/books", subject=subject).json()["books"]]
+
+
+@pytest.mark.parametrize(("resource", "field", "undo", "done", "undone"), UNDOABLE)
+def test_what_a_saga_does_is_undone_once_also_twice_and_before_its_do(
+    shared: PartnerProcess, subject: str, resource: str, field: str, undo: str, done: str, undone: str
+) -> None:
+    body = order(subject) | {field: subject, "assignee": "bob", "case": "case-1"}
+    shared.post(f"/{resource}", body, key=f"{subject}/do")
+    assert books(shared, subject) == [(done, True)]
+    for number in range(2):
+        answer = shared.post(f"/{resource}/{subject}/{undo}", {"case": "case-1"}, key=f"{subject}/undo-{number}")
+        assert answer.json()["status"] == undone
+    assert books(shared, subject) == [(undone, False)]
+    assert [effect["kind"] for effect in shared.effects(subject=subject)] == [f"{resource}.{done}", f"{resource}.{undone}"]
+
+    early = f"{subject}-early"
+    shared.post(f"/{resource}/{early}/{undo}", {"case": "case-1"}, key=f"{early}/undo")
+    late = shared.post(f"/{resource}", body | {field: early}, key=f"{early}/do")
+    assert (late.status_code, late.json()["status"]) == (200, undone)
+    assert books(shared, early) == [(undone, False)]
+
+
+def test_an_undo_that_comes_while_its_do_is_under_way_holds(shared: PartnerProcess, subject: str) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(
+            shared.post, "/flights", {"trip_id": subject, "case": "c"}, key=f"{subject}/do", **{"X-Partner-Delay-Ms": "300"}
+        )
+        shared.post(f"/flights/{subject}/cancel", {"case": "c"}, key=f"{subject}/undo")
+        assert slow.result(10).json()["status"] == "cancelled"
+    assert books(shared, subject) == [("cancelled", False)]
+
+
+def test_rules_strike_one_do_or_undo_of_one_subject_so_often(own: PartnerProcess) -> None:
+    rules = [
+        {"resource": "hotels", "subject": "TR-1", "status": 503, "times": 1},
+        {"resource": "hotels", "undo": True, "subject": "TR-1", "status": 409, "after": True},
+        {"resource": "dashboard", "status": 503, "every": 2},
+    ]
+    assert own.put("/faults", rules).json() == {"rules": 3}
+    booked = [own.post("/hotels", {"trip_id": "TR-1"}, key="do").status_code for _ in range(2)]
+    assert (booked, own.post("/hotels", {"trip_id": "TR-2"}, key="other").status_code) == ([503, 200], 200)
+    refused = own.post("/hotels/TR-1/cancel", {}, key="undo")
+    assert (refused.status_code, refused.json()["detail"]) == (409, "Hotels service unavailable")
+    assert books(own, "TR-1") == [("cancelled", False)]
+    shown = [own.post("/dashboard", {"task_id": "T", "assignee": "bob"}, key=f"{n}") for n in range(4)]
+    assert [answer.status_code for answer in shown] == [200, 503, 200, 503]
+    assert shown[1].json()["detail"] == "Dashboard service unavailable"
+    assert own.put("/faults", []).json() == {"rules": 0}
+    assert own.put("/faults", [{"resource": "hotels", "sttus": 503}]).status_code == 422

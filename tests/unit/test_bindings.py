@@ -71,7 +71,7 @@ def test_the_shipped_file_starts_and_wakes_every_workflow() -> None:
 
 def test_subscriptions_are_the_topics_in_the_order_of_the_file() -> None:
     bindings = shipped_bindings()
-    assert bindings.topics == ("purchases", "requests", "tasks", "approvals", "payments")
+    assert bindings.topics == ("purchases", "requests", "tasks", "orders", "trips", "approvals", "payments")
     assert bindings.subscriptions == (*bindings.topics, "dapr-deadletters")
 
 
@@ -167,7 +167,7 @@ def test_own_topics_and_types_are_welcome(load: Load, old: str, new: str) -> Non
             ": purchase_oder_workflow",
             '6: no workflow "purchase_oder_workflow"; did you mean "purchase_order',
         ),
-        (": purchase_order_workflow", ": pay", '6: no workflow "pay"; valid: approval_workflow, purchase_order_workflow, task_appr'),
+        (": purchase_order_workflow", ": pay", '6: no workflow "pay"; valid: approval_workflow, book_trip, order_saga, purchase_ord'),
         (
             ": purchase_order_workflow",
             ": purchase_order_workflow.x",

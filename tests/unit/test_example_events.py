@@ -22,6 +22,7 @@ from sayso.schemas.payloads import payload_schema
 from sayso.settings import Settings
 
 PURCHASE, APPROVAL, TASK = "purchase_order_workflow", "approval_workflow", "task_approval_workflow"
+ORDER = "order_saga"
 
 STARTS = {  # file: (workflow, key, approved by itself)
     "purchase-requested.json": (PURCHASE, "PO-1001", False),
@@ -30,6 +31,10 @@ STARTS = {  # file: (workflow, key, approved by itself)
     "request-below-threshold.json": (APPROVAL, "R-2002", True),
     "task-requested.json": (TASK, "T-3001", False),
     "task-low-priority.json": (TASK, "T-3002", True),
+    "task-submitted.json": ("task_processing_saga", "T-4001", True),
+    "order-placed.json": (ORDER, "O-5001", True),
+    "order-placed-large.json": (ORDER, "O-5002", False),
+    "trip-requested.json": ("book_trip", "TR-6001", True),
 }
 RESUMES = {
     "purchase-withdrawn.json": (PURCHASE, "PO-1001", "withdraw_requested"),
@@ -42,6 +47,9 @@ RESUMES = {
     "decision-request-reject.json": (APPROVAL, "R-2001", "approval_received"),
     "decision-by-workflow-and-key.json": (APPROVAL, "R-2001", "approval_received"),
     "decision-task-approve.json": (TASK, "T-3001", "approval_received"),
+    "decision-order-approve.json": (ORDER, "O-5002", "approval_received"),
+    "order-payment-captured.json": (ORDER, "O-5001", "payment_received"),
+    "order-payment-failed.json": (ORDER, "O-5001", "payment_failed"),
     "payment-captured.json": (PURCHASE, "PO-1001", "payment_received"),
     "payment-wrong-amount.json": (PURCHASE, "PO-1001", "payment_received"),
     "payment-wrong-currency.json": (PURCHASE, "PO-1001", "payment_received"),
@@ -64,6 +72,7 @@ DECISIONS = {  # file: approved by whom, or the words of the refusal
     "decision-request-reject.json": (False, "bob"),
     "decision-by-workflow-and-key.json": (True, "alice"),
     "decision-task-approve.json": (True, "alice"),
+    "decision-order-approve.json": (True, "alice"),
 }
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from sayso.contracts.catalog import WORKFLOWS
 from sayso.contracts.requests import Priority
-from sayso.contracts.workflow_io import Plan
-from sayso.policy import POLICIES, in_words
-from sayso.settings import ApprovalSettings, PurchaseSettings, Settings, TaskSettings
+from sayso.contracts.workflow_io import Plan, Retries
+from sayso.policy import POLICIES, asks_nobody, in_words
+from sayso.settings import ApprovalSettings, OrderSettings, PurchaseSettings, RetrySettings, SagaSettings, Settings, TaskSettings
 
 DAY = 86_400
 
@@ -61,9 +61,28 @@ def test_the_deadlines_are_those_of_the_seeds() -> None:
 def test_the_deadlines_are_settings() -> None:
     minute = timedelta(minutes=1)
     purchase = PurchaseSettings(approval_timeout=minute, payment_timeout=2 * minute)
-    changed = {"approval": ApprovalSettings(timeout=minute), "purchase": purchase, "task": TaskSettings(manager_timeout=minute)}
-    assert [plan_of(workflow, **changed).approval_timeout_seconds for workflow in POLICIES] == [60, 60, 60]
+    changed: dict[str, Any] = {
+        "approval": ApprovalSettings(timeout=minute),
+        "purchase": purchase,
+        "task": TaskSettings(manager_timeout=minute),
+    }
+    changed["order"] = OrderSettings(approval_timeout=minute)
+    asking = [workflow for workflow, policy in POLICIES.items() if policy.automatic is not asks_nobody]
+    assert [plan_of(workflow, **changed).approval_timeout_seconds for workflow in asking] == [60] * len(asking)
     assert plan_of("purchase_order_workflow", **changed).payment_timeout_seconds == 120
+
+
+def test_who_asks_nobody_passes_by_itself_and_has_no_time_for_an_approval() -> None:
+    for workflow in ("task_processing_saga", "book_trip"):
+        assert POLICIES[workflow].automatic(plan_of(workflow), {})
+        assert plan_of(workflow).approval_timeout_seconds == 0
+
+
+def test_the_retries_of_a_saga_are_settings() -> None:
+    plan = plan_of("book_trip", saga=SagaSettings(retries=RetrySettings(first_interval=timedelta(seconds=2), attempts=3)))
+    assert plan.retries == Retries(first_interval_seconds=2, coefficient=2, interval_max_seconds=60, attempts=3)
+    assert plan.undo_retries is not None
+    assert plan.undo_retries.attempts == SagaSettings().undo_retries.attempts
 
 
 @pytest.mark.parametrize("workflow", POLICIES)
@@ -81,6 +100,9 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "approval_workflow": {"request_id": "R-1", "requester": "carol", "amount": "2500.00", "description": "Stand"},
     "purchase_order_workflow": {"order_id": "PO-1", "cost": "1250.00", "product": "laptop", "quantity": 2},
     "task_approval_workflow": {"task_id": "T-1", "title": "Migrate", "assignee": "bob", "priority": "high"},
+    "task_processing_saga": {"task_id": "T-1", "title": "Migrate", "assignee": "bob", "priority": "high"},
+    "order_saga": {"order_id": "O-1", "product": "cable", "quantity": 2, "amount": "480.00"},
+    "book_trip": {"trip_id": "TR-1", "traveller": "carol", "destination": "Vienna"},
 }
 
 
@@ -90,6 +112,9 @@ REQUESTS: dict[str, dict[str, Any]] = {
         ("approval_workflow", "2500.00 USD: Stand"),
         ("purchase_order_workflow", "laptop (2) for 1250.00 USD"),
         ("task_approval_workflow", "Migrate (high) for bob"),
+        ("task_processing_saga", "Migrate (high) for bob"),
+        ("order_saga", "cable (2) for 480.00 USD"),
+        ("book_trip", "a trip of carol to Vienna"),
     ],
 )
 def test_a_request_is_described_for_people(workflow: str, words: str) -> None:

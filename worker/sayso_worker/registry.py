@@ -10,17 +10,31 @@ from dapr.ext.workflow import WorkflowRuntime
 
 from sayso.ledger import Ledger
 from sayso.services import PartnerClient
-from sayso_worker.activities.effects import Effect, assign_task, cancel_order, execute_approved_action, place_order
+from sayso_worker.activities.effects import (
+    Effect,
+    assign_task,
+    cancel_order,
+    doing,
+    execute_approved_action,
+    place_order,
+    undoing,
+)
 from sayso_worker.activities.steps import confirm_deadline_activity, step_activity
 from sayso_worker.workflows.approval import approval_workflow
+from sayso_worker.workflows.book_trip import book_trip
+from sayso_worker.workflows.order_saga import order_saga
 from sayso_worker.workflows.purchase_order import purchase_order_workflow
 from sayso_worker.workflows.task_approval import task_approval_workflow
+from sayso_worker.workflows.task_processing_saga import task_processing_saga
 
 WORKFLOWS: Mapping[str, Any] = MappingProxyType(
     {
         "approval_workflow": approval_workflow,
         "purchase_order_workflow": purchase_order_workflow,
         "task_approval_workflow": task_approval_workflow,
+        "task_processing_saga": task_processing_saga,
+        "order_saga": order_saga,
+        "book_trip": book_trip,
     }
 )
 
@@ -30,7 +44,28 @@ STEPS: Mapping[str, Effect | None] = MappingProxyType(
         "place_order": place_order,
         "cancel_order": cancel_order,
         "assign_task": assign_task,
+        "create_task_record": doing("records"),
+        "delete_task_record": undoing("records", "task_id", "delete"),
+        "reserve_assignee_capacity": doing("capacity"),
+        "release_assignee_capacity": undoing("capacity", "task_id", "release"),
+        "notify_assignee": doing("notifications"),
+        "send_cancellation_notice": undoing("notifications", "task_id", "cancel"),
+        "update_dashboard": doing("dashboard"),
+        "reserve_inventory": doing("inventory"),
+        "release_inventory": undoing("inventory", "order_id", "release"),
+        "process_payment": doing("payments"),
+        "refund_payment": undoing("payments", "order_id", "refund"),
+        "ship_order": doing("shipments"),
+        "cancel_shipment": undoing("shipments", "order_id", "cancel"),
+        "book_flight": doing("flights"),
+        "cancel_flight": undoing("flights", "trip_id", "cancel"),
+        "book_hotel": doing("hotels"),
+        "cancel_hotel": undoing("hotels", "trip_id", "cancel"),
+        "book_car": doing("cars"),
+        "cancel_car": undoing("cars", "trip_id", "cancel"),
         "record_refusal": None,
+        "await_ledger": None,
+        "give_up": None,
         "close_case": None,
     }
 )

@@ -20,6 +20,7 @@ from sayso.cli.output import ago, argument, clock, out, print_json, printable, s
 from sayso.errors import ConfigurationError, SaysoError, TransientError
 from sayso.ledger.database import Transaction
 from sayso.ledger.queries.cases import find_cases
+from sayso.ledger.queries.compensations import CompensationView, list_compensations
 from sayso.ledger.queries.timeline import Entry, timeline_of
 from sayso.ledger.queries.views import CaseView
 from sayso.policy import POLICIES
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from sayso.engine import HistoryEntry, InstanceState  # gRPC takes a moment to load
 
 APP_ID = "sayso"
+COMPENSATIONS_MAX = 100
 KIND_STYLES = {"decision": "bold", "ended": "bold", "state": "cyan", "published": "magenta", "engine": "dim", "step": "green"}
 
 
@@ -52,6 +54,8 @@ class CasePage:
     case: CaseView
     timeline: list[Entry]
     engine: InstanceState | None = None
+    compensations: Sequence[CompensationView] = ()
+    """Undos that failed, settled or not."""
 
 
 def show_case(reference: Reference, *, as_json: bool) -> None:
@@ -76,6 +80,13 @@ def show_case(reference: Reference, *, as_json: bool) -> None:
 
 def page_of(tx: Transaction, reference: Reference) -> CasePage:
     """The page of the one case that is meant, as the ledger knows it."""
+    case = the_case(tx, reference)
+    failed = list_compensations(tx, limit=COMPENSATIONS_MAX, instance_id=case.instance_id, also_settled=True)
+    return CasePage(case, timeline_of(tx, case), compensations=failed)
+
+
+def the_case(tx: Transaction, reference: Reference) -> CaseView:
+    """The one case that is meant."""
     found = find_cases(tx, reference.text, reference.workflow, reference.generation)
     if not found:
         raise NoSuchCaseError(
@@ -84,7 +95,7 @@ def page_of(tx: Transaction, reference: Reference) -> CasePage:
     if len(found) > 1:
         workflows = ", ".join(case.workflow for case in found)
         raise ConfigurationError(f"several cases have the key {printable(reference.text)} ({workflows}); say which: --workflow NAME")
-    return CasePage(found[0], timeline_of(tx, found[0]))
+    return found[0]
 
 
 def with_engine(stack: StackAddress, page: CasePage) -> CasePage:
@@ -137,6 +148,11 @@ def header_lines(page: CasePage) -> Iterator[Text]:
         yield Text.assemble((f"{'error':<10}", "red"), printable(case.last_error), f" (attempt {case.attempts})")
     if case.finding is not None:
         yield Text.assemble((f"{'found':<10}", "red"), printable(case.finding))
+    for each in page.compensations:
+        settled = (
+            f"settled by {each.settled_by}: {each.settled_reason}" if each.settled_at is not None else "not settled: sayso saga list"
+        )
+        yield Text.assemble((f"{'undo':<10}", "red"), f"{each.undo} failed: {printable(each.error)}; {printable(settled)}")
     engine = page.engine
     state = f", {engine.status}{f': {engine.failure}' if engine.failure else ''}" if engine is not None else ""
     yield _line("instance", case.instance_id + state)
@@ -156,6 +172,7 @@ def document_of(page: CasePage) -> dict[str, Any]:
         "status": page.case.status,
         "engine": page.engine,
         "raise_command": raise_command(page.case) if page.case.phase != "closed" else None,
+        "compensations": page.compensations,
         "timeline": page.timeline,
     }
 

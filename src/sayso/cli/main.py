@@ -17,6 +17,7 @@ from sayso.cli.notices_commands import notices
 from sayso.cli.output import printable, say
 from sayso.cli.publish_commands import explain, publish
 from sayso.cli.runtime_commands import doctor, runtime_app
+from sayso.cli.saga_commands import saga_app
 from sayso.cli.serve_commands import serve
 from sayso.cli.simulate_commands import simulate
 from sayso.cli.stack_commands import down, logs, status, up
@@ -41,6 +42,7 @@ app.add_typer(runtime_app, name="runtime", rich_help_panel=STACK)
 for question in (demo, publish, decide, cases, case, tasks, events, event, outbox, explain):
     app.command(rich_help_panel=EVENTS)(question)
 app.add_typer(dead_app, name="dead", rich_help_panel=EVENTS)
+app.add_typer(saga_app, name="saga", rich_help_panel=EVENTS)
 app.add_typer(ledger_app, name="ledger", rich_help_panel=PROCESSES)
 app.add_typer(audit_app, name="audit", rich_help_panel=PROCESSES)
 app.add_typer(config_app, name="config", rich_help_panel=PROCESSES)

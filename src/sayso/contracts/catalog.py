@@ -15,6 +15,7 @@ from sayso.contracts.cases import AlertRaised, CaseClosed, EventDead
 from sayso.contracts.payload import Payload
 from sayso.contracts.payments import PaymentCaptured, PaymentFailed, PaymentRefundRequested, PaymentRequested
 from sayso.contracts.requests import ApprovalRequest, PurchaseRequested, PurchaseWithdrawn, TaskRequested
+from sayso.contracts.sagas import CompensationFailed, OrderPlaced, TaskSubmitted, TripRequested
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,9 @@ EVENT_TYPES: Mapping[str, EventType] = MappingProxyType(
         "com.acme.purchase.requested.v1": EventType(PurchaseRequested, "purchases", "in"),
         "com.acme.purchase.withdrawn.v1": EventType(PurchaseWithdrawn, "purchases", "in"),
         "com.acme.task.requested.v1": EventType(TaskRequested, "tasks", "in"),
+        "com.acme.task.submitted.v1": EventType(TaskSubmitted, "tasks", "in"),
+        "com.acme.order.placed.v1": EventType(OrderPlaced, "orders", "in"),
+        "com.acme.trip.requested.v1": EventType(TripRequested, "trips", "in"),
         "com.acme.payment.captured.v1": EventType(PaymentCaptured, "payments", "in"),
         "com.acme.payment.failed.v1": EventType(PaymentFailed, "payments", "in"),
         "sayso.approval.decided.v1": EventType(ApprovalDecided, "approvals", "in"),
@@ -41,6 +45,7 @@ EVENT_TYPES: Mapping[str, EventType] = MappingProxyType(
         "sayso.case.closed.v1": EventType(CaseClosed, "outcomes", "out"),
         "sayso.event.dead.v1": EventType(EventDead, "deadletters", "out"),
         "sayso.alert.raised.v1": EventType(AlertRaised, "alerts", "out"),
+        "sayso.saga.compensation-failed.v1": EventType(CompensationFailed, "alerts", "out"),
         "sayso.audit.anchored.v1": EventType(AuditAnchored, "audit-anchors", "out"),
     }
 )
@@ -72,5 +77,12 @@ WORKFLOWS: Mapping[str, WorkflowContract] = MappingProxyType(
             key_field="order_id",
         ),
         "task_approval_workflow": WorkflowContract(TaskRequested, {"approval_received": ApprovalDecided}, key_field="task_id"),
+        "task_processing_saga": WorkflowContract(TaskSubmitted, {}, key_field="task_id"),
+        "order_saga": WorkflowContract(
+            OrderPlaced,
+            {"approval_received": ApprovalDecided, "payment_received": PaymentCaptured, "payment_failed": PaymentFailed},
+            key_field="order_id",
+        ),
+        "book_trip": WorkflowContract(TripRequested, {}, key_field="trip_id"),
     }
 )

@@ -8,12 +8,13 @@ from sayso.contracts.payload import Key, Payload
 
 
 class PaymentCaptured(Payload):
-    """`com.acme.payment.captured.v1`: `amount` in `currency` was captured for the order."""
+    """`com.acme.payment.captured.v1`: `amount` in `currency` was captured for the order; a purchase, unless `workflow` is another."""
 
     order_id: Key
     payment_id: Key | None = None
     amount: Amount
     currency: Currency = DEFAULT_CURRENCY
+    workflow: str | None = None
 
 
 class PaymentFailed(Payload):
@@ -22,6 +23,7 @@ class PaymentFailed(Payload):
     order_id: Key
     payment_id: Key | None = None
     reason: str | None = None
+    workflow: str | None = None
 
 
 class PaymentRequested(Payload):

@@ -37,15 +37,26 @@ class CaseRef(Snapshot):
     opened_at: datetime
 
 
+class Retries(Snapshot):
+    """How often and how long something is tried that may fail for good: `attempts` in all, the pauses growing by `coefficient`."""
+
+    first_interval_seconds: float
+    coefficient: float
+    interval_max_seconds: float
+    attempts: int
+
+
 class Plan(Snapshot):
-    """What the settings say for this one case, taken when it was opened."""
+    """What the settings say for this one case, taken when it was opened. Who asks nobody has no time for an approval."""
 
     auto_approve_below: Amount | None = None
     approver_group: str = "managers"
-    approval_timeout_seconds: float
+    approval_timeout_seconds: float = 0
     payment_timeout_seconds: float | None = None
     accept_raw_raise: bool = False
     approvers_only: bool = False
+    retries: Retries | None = None
+    undo_retries: Retries | None = None
 
 
 class RaisedEvent(Snapshot):
@@ -168,6 +179,24 @@ class TaskDecision(Snapshot):
     channel: str = "topic"
 
 
+class GaveUp(Snapshot):
+    """A step that was tried as often as it may be: recorded as failed, so that a run that begins anew does not try it again."""
+
+    step: str
+    iteration: int
+    error: str
+    unknown: bool
+
+
+class Unsettled(Snapshot):
+    """A step of a saga that could not be undone; `booking` is what its service had answered, None when that is not known."""
+
+    step: str
+    undo: str
+    error: str
+    booking: dict[str, Any] | None
+
+
 RECORDED_AT = "sayso:recorded_at"
 """In the result of a step: when the ledger recorded it, by the database's clock. A rerun gets the same."""
 
@@ -190,6 +219,8 @@ class StepInput(Snapshot):
     decision: TaskDecision | None = None
     stage: str | None = None
     closing: Closing | None = None
+    gave_up: GaveUp | None = None
+    unsettled: Unsettled | None = None
 
     @property
     def idempotency_key(self) -> str:

@@ -17,7 +17,7 @@ from sayso.ledger import audit
 from sayso.ledger.cases import lock_case_key
 from sayso.ledger.database import Transaction
 from sayso.ledger.identifiers import engine_id, engine_ids
-from sayso.ledger.schema import cases, claims, engine_purges, events, notices, outbox, steps, tasks
+from sayso.ledger.schema import cases, claims, compensations, engine_purges, events, notices, outbox, steps, tasks
 from sayso.ledger.statements import locked
 from sayso.ledger.states import EventState
 from sayso.ledger.tombstones import bury
@@ -26,8 +26,8 @@ S = EventState
 UNSETTLED = (S.RECEIVED, S.HELD, S.DELIVERING, S.DELIVERED)
 WITHOUT_CASE = (S.RECORDED, S.DEAD)
 """Over although no case has used them. The other failed ones wait for a person: sayso dead give-up."""
-CLEARED = (tasks, steps, claims, notices, outbox, cases, events)
-"""In the order in which they can go: `cases` refers to `events`, `tasks` to `cases`."""
+CLEARED = (tasks, compensations, steps, claims, notices, outbox, cases, events)
+"""In the order in which they can go: `cases` refers to `events`, `tasks` and `compensations` to `cases`."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +137,7 @@ def _ended(before_ms: int) -> Select[Any]:
     unsettled = or_(events.c.state.in_([state.value for state in UNSETTLED]), events.c.updated_at_ms >= before_ms)
     unpublished = and_(outbox.c.instance_id == cases.c.instance_id, outbox.c.published_at_ms.is_(None))
     unsent = and_(notices.c.instance_id == cases.c.instance_id, notices.c.sent_at_ms.is_(None))
+    to_be_settled = and_(compensations.c.instance_id == cases.c.instance_id, compensations.c.settled_at_ms.is_(None))
     count = select(func.count()).select_from(events).where(mine).correlate(cases).scalar_subquery()
     return select(cases.c.instance_id, cases.c.workflow, cases.c.key, cases.c.opened_at_ms, cases.c.run, count.label("events")).where(
         cases.c.opened_at_ms < before_ms,
@@ -145,6 +146,7 @@ def _ended(before_ms: int) -> Select[Any]:
         ~exists().where(mine, unsettled),
         ~exists().where(unpublished),
         ~exists().where(unsent),
+        ~exists().where(to_be_settled),
     )
 
 

@@ -161,6 +161,27 @@ steps = Table(
     Column("done_at_ms", BigInteger, nullable=False),
 )
 
+# Undos of sagas that failed for good: what a person has to settle with the service.
+compensations = Table(
+    "compensations",
+    metadata,
+    Column("instance_id", String(64), ForeignKey("cases.instance_id"), primary_key=True),
+    Column("step", Text, primary_key=True, comment="what was to be undone"),
+    Column("undo", Text, nullable=False),
+    Column("error", Text, nullable=False, comment="the service's words"),
+    Column("booking", Text, comment="what the service had answered to the step, JSON; NULL: not known"),
+    Column("failed_at_ms", BigInteger, nullable=False),
+    Column("settled_at_ms", BigInteger),
+    Column("settled_by", Text),
+    Column("settled_reason", Text),
+)
+Index(
+    "ix_compensations_open",
+    compensations.c.failed_at_ms,
+    sqlite_where=compensations.c.settled_at_ms.is_(None),
+    postgresql_where=compensations.c.settled_at_ms.is_(None),
+)
+
 # Approval tasks: who is asked, until when, and what became of it.
 tasks = Table(
     "tasks",

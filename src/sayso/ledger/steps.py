@@ -14,17 +14,18 @@ from typing import Any
 
 from sqlalchemy import and_, bindparam, insert, select, update
 
-from sayso.contracts.workflow_io import RECORDED_AT, DeadlineInput, StepInput
+from sayso.contracts.workflow_io import RECORDED_AT, CaseRef, DeadlineInput, GaveUp, StepInput
 from sayso.ledger import audit
 from sayso.ledger.adopting import adopt
 from sayso.ledger.cases import lock_case_key
 from sayso.ledger.closing import close_case
+from sayso.ledger.compensations import report_unsettled
 from sayso.ledger.database import Transaction
 from sayso.ledger.event_rows import move
 from sayso.ledger.in_sight import under_way_since
 from sayso.ledger.outbox import moment, notify, publish
 from sayso.ledger.schema import cases, events, steps, tasks
-from sayso.ledger.statements import locked
+from sayso.ledger.statements import locked, upsert
 from sayso.ledger.states import MATTERS_TO_A_CASE, EventState
 from sayso.ledger.tombstones import was_pruned
 from sayso.policy import STAGE
@@ -73,6 +74,10 @@ def complete_step(tx: Transaction, step: StepInput, result: dict[str, Any]) -> d
     _mark_events(tx, step)
     _decide_task(tx, step)
     _announce(tx, step)
+    if step.gave_up is not None:
+        _give_up(tx, step.case, step.gave_up)
+    if step.unsettled is not None:
+        report_unsettled(tx, step.case, step.unsettled)
     if step.closing is not None:
         close_case(tx, step.case, step.closing, case.opened_at_ms)
     elif step.stage is not None:
@@ -100,6 +105,20 @@ def confirm_deadline(tx: Transaction, asked: DeadlineInput) -> dict[str, Any]:
     if pending == early_ms == 0:
         tx.run(_EXPIRE_TASKS, {"this_case": asked.case.instance_id, "due_by_ms": deadline_ms + 1})
     return {"pending": pending, "early_ms": early_ms}
+
+
+def _give_up(tx: Transaction, case: CaseRef, gave_up: GaveUp) -> None:
+    """What was given up stays so, also for an attempt whose answer comes late, and for a run that begins anew."""
+    row = {
+        "instance_id": case.instance_id,
+        "step": gave_up.step,
+        "iteration": gave_up.iteration,
+        "result": json.dumps({"gave_up": gave_up.error, "unknown": gave_up.unknown}),
+        "done_at_ms": tx.now_ms,
+    }
+    write = upsert(tx.dialect, steps)
+    key = [steps.c.instance_id, steps.c.step, steps.c.iteration]
+    tx.run(write.on_conflict_do_update(index_elements=key, set_={"result": write.excluded.result}), row)
 
 
 def _mark_events(tx: Transaction, step: StepInput) -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sayso.contracts.workflow_io import RECORDED_AT, CaseInput, CaseRef, Closing, RaisedEvent, StepInput
+from sayso.errors import EffectFailedError
 from sayso.policy import POLICIES
 from sayso.settings import Settings
 from sayso.testing.workflow_run import WorkflowRun
@@ -17,8 +18,9 @@ OPENED_AT = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 
 
 class CaseRun:
-    """`refusals` is what services say no to; `pending` and `early` are what `confirm_deadline` answers, one after the other, then 0;
-    `recorded_at` is when the ledger says that each step was recorded."""
+    """`refusals` is what services say no to, `failures` what they do not do, however often they are asked, in their words; `pending`
+    and `early` are what `confirm_deadline` answers, one after the other, then 0; `recorded_at` is when the ledger says that each step
+    was recorded."""
 
     def __init__(
         self,
@@ -28,7 +30,9 @@ class CaseRun:
         settings: Settings,
         refusals: Mapping[str, str] | None = None,
         opened_at: datetime = OPENED_AT,
+        failures: Mapping[str, str] | None = None,
     ) -> None:
+        self._failures = failures or {}
         self.pending: list[int] = []
         self.early: list[timedelta] = []
         self.recorded_at: datetime | None = None
@@ -106,6 +110,8 @@ class CaseRun:
         def activity(_ctx: object, _step: dict[str, Any]) -> dict[str, Any]:
             if name in self._refusals:
                 return {"refused": self._refusals[name]}
+            if name in self._failures:
+                raise EffectFailedError(self._failures[name])
             return {"done": name} | ({RECORDED_AT: self.recorded_at.isoformat()} if self.recorded_at else {})
 
         return activity

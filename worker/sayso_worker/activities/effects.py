@@ -34,3 +34,23 @@ def cancel_order(partners: PartnerClient, step: StepInput) -> dict[str, Any]:
 def assign_task(partners: PartnerClient, step: StepInput) -> dict[str, Any]:
     """Hand the approved task to its assignee."""
     return partners.call("/tasks", step.arguments, step.idempotency_key)
+
+
+def doing(resource: str) -> Effect:
+    """A step of a saga: the request itself, in the case as its matter, so that an undo binds this case alone."""
+
+    def do(partners: PartnerClient, step: StepInput) -> dict[str, Any]:
+        return partners.call(f"/{resource}", {**step.arguments, "case": step.case.instance_id}, step.idempotency_key)
+
+    return do
+
+
+def undoing(resource: str, subject: str, undo: str) -> Effect:
+    """Its undo, with the booking; idempotent, also for what was never done. A payment from outside belongs to no case."""
+
+    def take_back(partners: PartnerClient, step: StepInput) -> dict[str, Any]:
+        is_from_outside = (step.arguments.get("booking") or {}).get("captured", False)
+        body = {**step.arguments, "case": "" if is_from_outside else step.case.instance_id}
+        return partners.call(resource_path(resource, step.arguments[subject], undo), body, step.idempotency_key)
+
+    return take_back

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
@@ -20,10 +20,11 @@ from sayso.contracts.payload import explain
 from sayso.contracts.workflow_io import DeadlineInput, RaisedEvent
 from sayso.gate import Decision, Refused, Stage, admit, came_late, decide, same_person
 from sayso_worker.workflows.journal import Journal, Yields
-from sayso_worker.workflows.mailbox import Mailbox
+from sayso_worker.workflows.mailbox import AT_ONCE, Mailbox
 
 GRACE = timedelta(seconds=1)
 """The timer fires this much later than the deadline, so that what was received in time is in the ledger by then."""
+NEVER = datetime.max.replace(tzinfo=UTC)
 PENDING_PAUSE_FIRST = timedelta(seconds=1)
 PENDING_PAUSE_MAX = timedelta(minutes=5)
 PENDING_ROUNDS_MAX = 100
@@ -49,6 +50,8 @@ class Withdrawn:
 @dataclass(frozen=True)
 class Captured:
     """The payment came, in the right amount and currency."""
+
+    payment_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,25 @@ def await_payment(journal: Journal, mailbox: Mailbox, amount: Decimal, currency:
     """
     deadline = (journal.recorded_at or journal.now) + timedelta(seconds=timeout_seconds)
     stage = Stage(journal.case.workflow, None, deadline, journal.plan.accept_raw_raise)
+    return (
+        yield from _await(
+            journal, mailbox, stage, PAYMENTS, _payment_judge(amount, currency), also_takes=TOO_LATE, leaves_late=PAYMENTS
+        )
+    )
 
+
+def take_payment(journal: Journal, mailbox: Mailbox, amount: Decimal, currency: str, wait_seconds: float = 0) -> Yields:
+    """As `await_payment`, for who goes on without it: what the ledger had by then is waited for, what came since is taken too.
+
+    So a payment is either taken here or never looked at, and what its binding says of a late one becomes of it.
+    """
+    until = (journal.recorded_at or journal.now) + timedelta(seconds=wait_seconds)
+    stage = Stage(journal.case.workflow, None, NEVER, journal.plan.accept_raw_raise)
+    judge = _payment_judge(amount, currency)
+    return (yield from _await(journal, mailbox, stage, PAYMENTS, judge, also_takes=TOO_LATE, until=until))
+
+
+def _payment_judge(amount: Decimal, currency: str) -> Judge:
     def judge(event: RaisedEvent) -> Captured | PaymentFailed | Refused:
         if event.name in TOO_LATE:
             return Refused(TOO_LATE[event.name])
@@ -94,7 +115,7 @@ def await_payment(journal: Journal, mailbox: Mailbox, amount: Decimal, currency:
             return PaymentFailed(str(event.data.get("reason") or "the payment failed"))
         return _check_amount(event, amount, currency)
 
-    return (yield from _await(journal, mailbox, stage, PAYMENTS, judge, also_takes=TOO_LATE, leaves_late=PAYMENTS))
+    return judge
 
 
 def _await(
@@ -105,8 +126,11 @@ def _await(
     judge: Judge,
     also_takes: Collection[str] = (),
     leaves_late: Collection[str] = (),
+    until: datetime | None = None,
 ) -> Yields:
-    mailbox.wait_until(stage.deadline, GRACE)
+    """Wait until the stage's deadline, or until another moment, after which nobody is late."""
+    deadline = until or stage.deadline
+    mailbox.wait_until(deadline, AT_ONCE if until else GRACE)
     pause = PENDING_PAUSE_FIRST
     for _ in range(PENDING_ROUNDS_MAX):
         while (event := (yield from mailbox.next([*waits_for, *also_takes]))) is not None:
@@ -120,7 +144,7 @@ def _await(
             yield from journal.record_refusals()
         asked = DeadlineInput(
             case=journal.case,
-            deadline=stage.deadline,
+            deadline=deadline,
             waited_for=list(waits_for),
             handled=journal.handled,
             direct=journal.handled_direct,
@@ -163,4 +187,4 @@ def _check_amount(event: RaisedEvent, amount: Decimal, currency: str) -> Capture
         return Refused(f"paid in {paid_currency}, the order is in {currency}")
     if paid != amount:
         return Refused(f"paid {paid:f} {currency}, the order costs {amount:f} {currency}")
-    return Captured()
+    return Captured(event.data["payment_id"])

@@ -1,0 +1,76 @@
+"""order_saga: reserve, charge, ship; or none of it (docs/seeds.md, order saga, 000). Large orders are approved first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dapr.ext.workflow import DaprWorkflowContext
+
+from sayso.contracts.cases import Outcome
+from sayso.contracts.sagas import OrderPlaced
+from sayso.contracts.workflow_io import CaseInput, Closing, TaskDecision
+from sayso.gate import Decision
+from sayso.policy import POLICIES, in_words
+from sayso_worker.workflows.approval import task_decision
+from sayso_worker.workflows.journal import Journal, Yields
+from sayso_worker.workflows.mailbox import Mailbox
+from sayso_worker.workflows.patterns import Captured, PaymentFailed, await_decision, take_payment
+from sayso_worker.workflows.saga import Saga, StepFailedError
+
+EVENTS = ("approval_received", "payment_received", "payment_failed")
+
+
+def order_saga(ctx: DaprWorkflowContext, raw: dict[str, Any]) -> Yields:
+    """Fulfil an order `{order_id, product, quantity, amount, currency}`.
+
+    Waits for: from the threshold on `approval_received`, 24 hours (settings). Activities, with their undos: `reserve_inventory`
+    (`release_inventory`), `process_payment` (`refund_payment`), `ship_order` (`cancel_shipment`); `close_case`. Outcomes: `completed`;
+    `rejected`, `timed_out`; `compensated`, `failed` (an undo failed). Result: `{status, order_id, error}`.
+
+    Payment: once the goods are reserved, a payment of exactly this amount that has reached the ledger is taken in place of a charge,
+    and its undo is the refund of that payment; `payment_failed` fails the order. Otherwise the order is charged, and a payment that
+    comes later is given back, as its binding says (`on_late`). So whatever comes when, the customer pays once, or not at all.
+    """
+    case_input = CaseInput.model_validate(raw)
+    order = OrderPlaced.model_validate(case_input.request)
+    journal = Journal(ctx, case_input)
+    mailbox = Mailbox(journal, EVENTS)
+    decision: Decision | None = None
+    if not POLICIES[case_input.case.workflow].automatic(journal.plan, case_input.request):
+        decision = yield from await_decision(journal, mailbox, order.requester)
+        if decision is None:
+            reason = f"No approval received within {in_words(journal.plan.approval_timeout_seconds)}"
+            return (yield from _close(journal, order, Outcome.TIMED_OUT, "timeout", reason))
+        if not decision.approved:
+            outcome = Outcome.REJECTED
+            return (yield from _close(journal, order, outcome, "rejected", decision.reason, decision=task_decision(decision)))
+        journal.milestones.append("approved")
+    saga = Saga(journal)
+    try:
+        yield from _fulfil(journal, mailbox, saga, order, task_decision(decision) if decision else None)
+    except StepFailedError as failure:
+        outcome = yield from saga.undo_all()
+        return (yield from _close(journal, order, outcome, "failed", str(failure)))
+    return (yield from _close(journal, order, Outcome.COMPLETED, "success", None))
+
+
+def _fulfil(journal: Journal, mailbox: Mailbox, saga: Saga, order: OrderPlaced, decision: TaskDecision | None) -> Yields:
+    given = order.model_dump(mode="json")
+    yield from saga.step("reserve_inventory", "release_inventory", given, decision=decision)
+    wait_seconds = journal.plan.payment_timeout_seconds or 0
+    payment = yield from take_payment(journal, mailbox, order.amount, order.currency, wait_seconds)
+    if isinstance(payment, PaymentFailed):
+        raise StepFailedError(payment.reason)
+    if isinstance(payment, Captured):
+        captured = {"payment_id": payment.payment_id, "captured": True}
+        saga.undo_later("payment_received", "refund_payment", given, captured)
+        journal.milestones.append("paid already")
+    else:
+        yield from saga.step("process_payment", "refund_payment", given)
+    yield from saga.step("ship_order", "cancel_shipment", given)
+
+
+def _close(journal: Journal, order: OrderPlaced, outcome: Outcome, status: str, error: str | None, **record: Any) -> Yields:
+    result = {"status": status, "order_id": order.order_id, "error": error}
+    closing = Closing(outcome=outcome, result=result, reason=error, milestones=journal.milestones)
+    return (yield from journal.close(closing, **record))
