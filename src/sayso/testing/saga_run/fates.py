@@ -1,7 +1,7 @@
 """Fates: for one seed, one saga of each workflow, what goes wrong with it, and how it must end.
 
 In: a seed. Out: rules for the partner service, the outcome that is right. The seed's number walks through the steps and the ways in
-which they fail, and every third one through the undos; the rest is drawn.
+which they fail; the rest is drawn.
 """
 
 from __future__ import annotations
@@ -128,9 +128,10 @@ def _fate(workflow: str, seed: int, rng: random.Random) -> Fate:
     key = f"{workflow.replace('_', '-')}-{seed}"
     failing, how = _failure(seed, rng, len(steps))
     undoable = [index for index in range(len(steps)) if steps[index][2]]
+    undone = Fate(workflow, key, failing, how).undone
     undo_fails: dict[int, str] = {}
-    if failing is not None and seed % 3 == 1:
-        undo_fails = {undoable[seed // 3 % len(undoable)]: rng.choice(UNDONE_FOR_GOOD)}
+    if undone and rng.random() < 0.4:
+        undo_fails = {rng.choice(undone): rng.choice(UNDONE_FOR_GOOD)}
     passing = [(index, undo) for index in range(len(steps)) for undo in (False, True) if rng.random() < 0.15]
     passing = [
         (index, undo)
