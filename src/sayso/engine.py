@@ -151,8 +151,7 @@ class DaprEngine:
             raise _translated(error) from error
         if found is None:
             return None
-        state = found.to_json()
-        failure = state.get("failure_details")
+        failure = found.failure_details
         return InstanceState(
             status=found.runtime_status.name,
             created_at=found.created_at,
@@ -164,11 +163,14 @@ class DaprEngine:
 
     def history(self, instance_id: str) -> Sequence[HistoryEntry]:
         """See `Engine.history`."""
+        return [HistoryEntry.of(event) for event in self.messages(instance_id)]
+
+    def messages(self, instance_id: str) -> list[Any]:
+        """The history as daprd's own messages."""
         try:
-            events = getattr(self._client, "_DaprWorkflowClient__obj").get_instance_history(instance_id)  # noqa: B009 - it is mangled
+            return list(getattr(self._client, "_DaprWorkflowClient__obj").get_instance_history(instance_id))  # noqa: B009 - it is mangled
         except (grpc.RpcError, DaprInternalError) as error:
             raise _translated(error) from error
-        return [HistoryEntry.of(event) for event in events]
 
     def discard(self, instance_id: str) -> None:
         """See `Engine.discard`. Not purged by force: what is left in daprd's memory would spoil the next instance of this id."""

@@ -22,6 +22,7 @@ from sayso.settings import Settings
 from sayso_worker.activities.send_notices import NoticeLane
 from sayso_worker.registry import WORKFLOWS, register
 from sayso_worker.sidecar_watch import DaprSidecar, SidecarWatch
+from sayso_worker.steady_executor import install_steady_executor
 
 log = structlog.get_logger()
 ACTIVITY_THREADS = 16
@@ -36,6 +37,7 @@ def run(settings: Settings) -> None:
     directory = load_directory(settings.config_dir / "directory.yaml")
     ledger = open_ledger(settings.ledger_url)
     partners = PartnerClient(settings.partners_url, settings.partners_timeout.total_seconds())
+    install_steady_executor()
     # A case's history is short: sending it whole costs less than keeping one of each waiting case here.
     runtime = WorkflowRuntime(maximum_thread_pool_workers=ACTIVITY_THREADS, disable_stateful_history=True)
     register(runtime, ledger, partners)

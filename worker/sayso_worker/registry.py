@@ -24,6 +24,10 @@ WORKFLOWS: Mapping[str, Any] = MappingProxyType(
     }
 )
 
+FORMER: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+"""Workflow → version → what it did then, for cases that were opened with it: `{"approval_workflow": {"1": approval_workflow_1}}`.
+What WORKFLOWS has is one version later than the last of these (docs/workflow-versions.md)."""
+
 STEPS: Mapping[str, Effect | None] = MappingProxyType(
     {
         "execute_approved_action": execute_approved_action,
@@ -36,10 +40,19 @@ STEPS: Mapping[str, Effect | None] = MappingProxyType(
 )
 
 
+def versions_of(name: str) -> Mapping[str, Any]:
+    """Every version of a workflow that cases may be running, the latest last. The engine keeps a case with the one it began with."""
+    former = FORMER.get(name, {})
+    return {**former, str(len(former) + 1): WORKFLOWS[name]}
+
+
 def register(runtime: WorkflowRuntime, ledger: Ledger, partners: PartnerClient) -> None:
     """Register all of it."""
-    for name, workflow in WORKFLOWS.items():
-        runtime.register_workflow(workflow, name=name)
+    for name in WORKFLOWS:
+        *former, latest = versions_of(name)
+        for version in (*former, latest):
+            function = versions_of(name)[version]
+            runtime.register_versioned_workflow(function, name=name, version_name=version, is_latest=version == latest)
     for name, effect in STEPS.items():
         runtime.register_activity(step_activity(name, effect, ledger, partners), name=name)
     runtime.register_activity(confirm_deadline_activity(ledger), name="confirm_deadline")
