@@ -8,7 +8,7 @@ was measured: tests/integration/test_dapr_facts.py.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
@@ -108,6 +108,15 @@ class Engine(Protocol):
     def discard(self, instance_id: str) -> None:
         """Forget an instance that cannot go on. When this fails in between, it `is_discarded`, and is to be discarded again."""
 
+    def suspend(self, instance_id: str) -> None:
+        """Halt an instance; what is raised to it waits. Again, or after its end, it changes nothing."""
+
+    def resume(self, instance_id: str) -> None:
+        """Let a suspended instance go on. Again, or after its end, it changes nothing."""
+
+    def terminate(self, instance_id: str, output: str) -> None:
+        """End an instance where it stands, also a suspended one. After its end it changes nothing."""
+
     def instance_ids(self) -> Iterator[str]:
         """Every instance that the engine keeps, also ended ones."""
 
@@ -179,6 +188,25 @@ class DaprEngine:
             self._client.wait_for_workflow_completion(instance_id, timeout_in_seconds=END_SECONDS)
             self._client.purge_workflow(instance_id)
         except (grpc.RpcError, DaprInternalError, TimeoutError) as error:
+            raise _translated(error) from error
+
+    def suspend(self, instance_id: str) -> None:
+        """See `Engine.suspend`."""
+        self._tell(lambda: self._client.pause_workflow(instance_id))
+
+    def resume(self, instance_id: str) -> None:
+        """See `Engine.resume`. That it is harmless twice is the worker's doing (ADR 0009)."""
+        self._tell(lambda: self._client.resume_workflow(instance_id))
+
+    def terminate(self, instance_id: str, output: str) -> None:
+        """See `Engine.terminate`."""
+        self._tell(lambda: self._client.terminate_workflow(instance_id, output=output))
+
+    @staticmethod
+    def _tell(call: Callable[[], Any]) -> None:
+        try:
+            call()
+        except (grpc.RpcError, DaprInternalError) as error:
             raise _translated(error) from error
 
     def instance_ids(self) -> Iterator[str]:

@@ -14,7 +14,8 @@ from dapr.ext.workflow import WorkflowRuntime
 
 from sayso.directory import load_directory
 from sayso.lanes import Lane
-from sayso.ledger import open_ledger
+from sayso.ledger import open_ledger, read_ledger_id
+from sayso.ledger.cases import Rules
 from sayso.metrics import serve_metrics
 from sayso.notices.sender import NoticeSender
 from sayso.services import PartnerClient
@@ -40,7 +41,7 @@ def run(settings: Settings) -> None:
     install_steady_executor()
     # A case's history is short: sending it whole costs less than keeping one of each waiting case here.
     runtime = WorkflowRuntime(maximum_thread_pool_workers=ACTIVITY_THREADS, disable_stateful_history=True)
-    register(runtime, ledger, partners)
+    register(runtime, ledger, partners, Rules(settings, read_ledger_id(ledger)))
     sender = NoticeSender(directory, settings.state_dir)
     notices = Lane("notices", NoticeLane(ledger, sender, settings.dispatcher).work, settings.dispatcher.poll_interval)
     sidecar = DaprSidecar()

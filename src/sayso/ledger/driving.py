@@ -87,8 +87,19 @@ def _used_before(tx: Transaction, case: Row[Any]) -> list[RaisedEvent]:
     raise_after = 0 if case.raise_after is None and case.phase == STARTING and case.attempts > 1 else case.raise_after
     if raise_after is None:
         return []
-    rows = tx.all(_USED_BEHIND, {"instance_id": case.instance_id, "raise_after": raise_after})
+    rows = tx.all(_USED_BEHIND, {"instance_ids": [case.instance_id, *_failed_before(tx, case)], "raise_after": raise_after})
     return [_raised(row).model_copy(update={"again": True}) for row in rows]
+
+
+def _failed_before(tx: Transaction, case: Row[Any]) -> list[str]:
+    """The failed cases that this one goes on with (`rerunning.py`): what they had used is its own now."""
+    found: list[str] = []
+    before = case.rerun_of
+    while before is not None and before not in found:
+        found.append(before)
+        row = tx.one(_RERUN_OF, {"instance_id": before})
+        before = row.rerun_of if row is not None else None
+    return found
 
 
 def _raised(row: Row[Any]) -> RaisedEvent:
@@ -145,11 +156,12 @@ _UNDELIVERED = _RAISABLE.where(
     events.c.instance_id.in_(bindparam("instance_ids", expanding=True)), events.c.state == EventState.DELIVERING.value
 ).order_by(events.c.seq)
 _USED_BEHIND = _RAISABLE.where(
-    events.c.instance_id == bindparam("instance_id"),
+    events.c.instance_id.in_(bindparam("instance_ids", expanding=True)),
     events.c.seq > bindparam("raise_after"),
     events.c.event_name.isnot(None),
     events.c.state == EventState.CONSUMED.value,
 ).order_by(events.c.seq)
+_RERUN_OF = select(cases.c.rerun_of).where(cases.c.instance_id == bindparam("instance_id"))
 _ANY_UNDELIVERED = (
     select(events.c.seq)
     .where(events.c.instance_id == bindparam("instance_id"), events.c.state == EventState.DELIVERING.value)
@@ -167,5 +179,12 @@ _SETTLE_CASE = update(cases).where(cases.c.instance_id == bindparam("this_case")
 def _lease_cases(dialect: str) -> Any:
     statement = lease(dialect, cases, identify_by=cases.c.instance_id, order_by=cases.c.due_at_ms)
     return statement.returning(
-        cases.c.instance_id, cases.c.workflow, cases.c.key, cases.c.phase, cases.c.input, cases.c.attempts, cases.c.raise_after
+        cases.c.instance_id,
+        cases.c.workflow,
+        cases.c.key,
+        cases.c.phase,
+        cases.c.input,
+        cases.c.attempts,
+        cases.c.raise_after,
+        cases.c.rerun_of,
     )

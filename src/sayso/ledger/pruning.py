@@ -16,7 +16,7 @@ from sqlalchemy import Select, and_, delete, exists, func, insert, or_, select
 from sayso.ledger import audit
 from sayso.ledger.cases import lock_case_key
 from sayso.ledger.database import Transaction
-from sayso.ledger.schema import cases, claims, engine_purges, events, notices, outbox, steps, tasks
+from sayso.ledger.schema import acts, cases, claims, engine_purges, events, notices, outbox, steps, tasks
 from sayso.ledger.statements import locked
 from sayso.ledger.states import EventState
 from sayso.ledger.tombstones import bury
@@ -25,7 +25,7 @@ S = EventState
 UNSETTLED = (S.RECEIVED, S.HELD, S.DELIVERING, S.DELIVERED)
 WITHOUT_CASE = (S.RECORDED, S.DEAD)
 """Over although no case has used them. The other failed ones wait for a person: sayso dead give-up."""
-CLEARED = (tasks, steps, claims, notices, outbox, cases, events)
+CLEARED = (acts, tasks, steps, claims, notices, outbox, cases, events)
 """In the order in which they can go: `cases` refers to `events`, `tasks` to `cases`."""
 
 

@@ -45,13 +45,13 @@ class _Turn:
 def replay(name: str, versions: Mapping[str, Workflow], history: Sequence[Any]) -> int:
     """Replay every turn with the version that the history names; returns how many there were. `name` is for the message."""
     registry = _Registry()
-    recorded = next(event.executionStarted.name for event in history if event.HasField("executionStarted"))
+    started = next(event.executionStarted for event in history if event.HasField("executionStarted"))
     for version, workflow in versions.items():
-        registry.add_named_orchestrator(recorded, _wrapped(workflow), version, version == list(versions)[-1])
+        registry.add_named_orchestrator(started.name, _wrapped(workflow), version, version == list(versions)[-1])
     number = 0
     for number, turn in enumerate(_turns(history), start=1):
         new = helpers.new_workflow_started_event(turn.came[0].timestamp.ToDatetime())
-        outcome = SteadyExecutor(registry, _log).execute("recorded", [*turn.before, *turn.came], [new])
+        outcome = SteadyExecutor(registry, _log).execute(started.workflowInstance.instanceId, [*turn.before, *turn.came], [new])
         today = {action.id: _asked(action) for action in outcome.actions if not timer.is_optional_timer_action(action)}
         if today != turn.asked:
             raise ChangedError(f"{name}: {_difference(number, turn.asked, today, outcome.actions)}")
