@@ -141,7 +141,7 @@ class Settings(BaseSettings):
     partners_timeout: timedelta = Field(timedelta(seconds=10), gt=timedelta(0), description="Deadline of one call to that service.")
     log_format: str = Field("console", pattern="^(console|json)$", description="How log lines look: console or json.")
     early_hold: timedelta = Field(timedelta(days=7), gt=timedelta(0), description="How long an early event waits for its case.")
-    accept_raw_raise: bool = Field(True, description="Accept events raised through Dapr's own workflow API.")
+    accept_raw_raise: bool = Field(True, description="Accept events raised, and cases started, through Dapr's own workflow API.")
     approvers_only: bool = Field(
         False, description="Take decisions only of members of the group that is asked (directory.yaml), looked up at delivery."
     )

@@ -91,6 +91,11 @@ class RunningSystem:
         query = select(events).where(events.c.topic == topic, events.c.original == body)
         return self.ledger.read(lambda tx: tx.all(query))
 
+    def rows_of_case(self, key: str, workflow: str = PURCHASES) -> list[Row[Any]]:
+        """The rows of all events of this key, in the ledger's order."""
+        query = select(events).where(events.c.workflow == workflow, events.c.key == key).order_by(events.c.seq)
+        return self.ledger.read(lambda tx: tx.all(query))
+
     def settled(self, one: Event, *states: str, deadline_seconds: float = DEADLINE_SECONDS) -> Row[Any]:
         """The event's one row, once it is in one of these states."""
 
