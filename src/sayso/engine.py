@@ -8,7 +8,7 @@ was measured: tests/integration/test_dapr_facts.py.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
@@ -115,6 +115,15 @@ class Engine(Protocol):
     def discard(self, instance_id: str) -> None:
         """End an instance that cannot go on; it `is_discarded` then. Its id is not to be used again."""
 
+    def suspend(self, instance_id: str) -> None:
+        """Halt an instance; what is raised to it waits. Again, or after its end, it changes nothing."""
+
+    def resume(self, instance_id: str) -> None:
+        """Let a suspended instance go on. Again, or after its end, it changes nothing."""
+
+    def terminate(self, instance_id: str, output: str) -> None:
+        """End an instance where it stands, also a suspended one. After its end it changes nothing."""
+
     def instance_ids(self) -> Iterator[str]:
         """Every instance that the engine keeps, also ended ones."""
 
@@ -158,8 +167,7 @@ class DaprEngine:
             raise _translated(error) from error
         if found is None:
             return None
-        state = found.to_json()
-        failure = state.get("failure_details")
+        failure = found.failure_details
         return InstanceState(
             status=found.runtime_status.name,
             created_at=found.created_at,
@@ -171,11 +179,14 @@ class DaprEngine:
 
     def history(self, instance_id: str) -> Sequence[HistoryEntry]:
         """See `Engine.history`."""
+        return [HistoryEntry.of(event) for event in self.messages(instance_id)]
+
+    def messages(self, instance_id: str) -> list[Any]:
+        """The history as daprd's own messages."""
         try:
-            events = getattr(self._client, "_DaprWorkflowClient__obj").get_instance_history(instance_id)  # noqa: B009 - it is mangled
+            return list(getattr(self._client, "_DaprWorkflowClient__obj").get_instance_history(instance_id))  # noqa: B009 - it is mangled
         except (grpc.RpcError, DaprInternalError) as error:
             raise _translated(error) from error
-        return [HistoryEntry.of(event) for event in events]
 
     def discard(self, instance_id: str) -> None:
         """See `Engine.discard`. Not purged: a turn in daprd's memory may store its end again, without the history that it needs."""
@@ -183,6 +194,25 @@ class DaprEngine:
             self._client.terminate_workflow(instance_id, output=DISCARDED)
             self._client.wait_for_workflow_completion(instance_id, timeout_in_seconds=END_SECONDS)
         except (grpc.RpcError, DaprInternalError, TimeoutError) as error:
+            raise _translated(error) from error
+
+    def suspend(self, instance_id: str) -> None:
+        """See `Engine.suspend`."""
+        self._tell(lambda: self._client.pause_workflow(instance_id))
+
+    def resume(self, instance_id: str) -> None:
+        """See `Engine.resume`. That it is harmless twice is the worker's doing (ADR 0011)."""
+        self._tell(lambda: self._client.resume_workflow(instance_id))
+
+    def terminate(self, instance_id: str, output: str) -> None:
+        """See `Engine.terminate`."""
+        self._tell(lambda: self._client.terminate_workflow(instance_id, output=output))
+
+    @staticmethod
+    def _tell(call: Callable[[], Any]) -> None:
+        try:
+            call()
+        except (grpc.RpcError, DaprInternalError) as error:
             raise _translated(error) from error
 
     def instance_ids(self) -> Iterator[str]:

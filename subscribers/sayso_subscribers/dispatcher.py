@@ -1,4 +1,4 @@
-"""The dispatcher: one component that routes, drives, publishes, reconciles and raises alarms, and sweeps up what a
+"""The dispatcher: one component that routes, drives, publishes, reconciles, carries out acts and raises alarms, and sweeps up what a
 crash left due.
 
 There is no second path.
@@ -15,6 +15,7 @@ from sayso.ledger import Ledger
 from sayso.ledger.cases import Rules
 from sayso.publisher import Publisher
 from sayso.settings import Settings
+from sayso_subscribers.act import ActLane
 from sayso_subscribers.alarm_watch import AlarmWatch
 from sayso_subscribers.drive import Driver
 from sayso_subscribers.publish import OutboxPublisher
@@ -26,7 +27,7 @@ RECONCILE_INTERVAL = timedelta(seconds=1)
 
 
 class Dispatcher:
-    """Five lanes over one ledger."""
+    """Six lanes over one ledger."""
 
     def __init__(
         self, ledger: Ledger, engine: Engine, publisher: Publisher, bindings: Bindings, settings: Settings, ledger_id: str
@@ -40,9 +41,10 @@ class Dispatcher:
         self._driving = Lane("drive", self._driver.work, poll_interval)
         self._publishing = Lane("publish", outbox.work, poll_interval)
         self._reconciling = Lane("reconcile", reconciler.work, RECONCILE_INTERVAL)
+        self._acting = Lane("act", ActLane(ledger, engine, settings.dispatcher).work, poll_interval)
         alarms = AlarmWatch(ledger, settings.alarms, self._publishing.wake)
         self._watching = Lane("alarms", alarms.work, settings.alarms.interval)
-        self._lanes = (self._routing, self._driving, self._publishing, self._reconciling, self._watching)
+        self._lanes = (self._routing, self._driving, self._publishing, self._reconciling, self._acting, self._watching)
 
     def start(self) -> None:
         """Begin with whatever is due."""

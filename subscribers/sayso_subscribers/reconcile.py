@@ -14,10 +14,10 @@ from itertools import islice
 
 import structlog
 
+from sayso.contracts.engine_ids import run_of_engine_id
 from sayso.engine import Engine, InstanceState, UnreadableInstanceError
 from sayso.errors import TransientError
 from sayso.ledger import Ledger
-from sayso.ledger.identifiers import run_of_engine_id
 from sayso.ledger.rebuilding import close_by_engine, record_account
 from sayso.ledger.reconciling import (
     Check,

@@ -15,10 +15,10 @@ from shop_events import Event, decision, encoded, payment, purchase, topic_of
 from sqlalchemy import Row, select
 from waiting import eventually
 
+from sayso.contracts.engine_ids import engine_id
 from sayso.engine import DaprEngine
 from sayso.errors import TransientError
 from sayso.ledger import Ledger
-from sayso.ledger.identifiers import engine_id
 from sayso.ledger.schema import cases, events, tasks
 from sayso.notices.notice_file import FILE_NAME, SeenNotice, read_notices
 from sayso.testing.foreign_client import CONTENT_TYPE, foreign_client_of
@@ -90,6 +90,11 @@ class RunningSystem:
     def rows_of_bytes(self, topic: str, body: bytes) -> list[Row[Any]]:
         """The rows of exactly these bytes."""
         query = select(events).where(events.c.topic == topic, events.c.original == body)
+        return self.ledger.read(lambda tx: tx.all(query))
+
+    def rows_of_case(self, key: str, workflow: str = PURCHASES) -> list[Row[Any]]:
+        """The rows of all events of this key, in the ledger's order."""
+        query = select(events).where(events.c.workflow == workflow, events.c.key == key).order_by(events.c.seq)
         return self.ledger.read(lambda tx: tx.all(query))
 
     def settled(self, one: Event, *states: str, deadline_seconds: float = DEADLINE_SECONDS) -> Row[Any]:

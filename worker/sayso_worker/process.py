@@ -14,7 +14,8 @@ from dapr.ext.workflow import WorkflowRuntime
 
 from sayso.directory import load_directory
 from sayso.lanes import Lane
-from sayso.ledger import open_ledger
+from sayso.ledger import open_ledger, read_ledger_id
+from sayso.ledger.cases import Rules
 from sayso.metrics import serve_metrics
 from sayso.notices.sender import NoticeSender
 from sayso.services import PartnerClient
@@ -22,6 +23,7 @@ from sayso.settings import Settings
 from sayso_worker.activities.send_notices import NoticeLane
 from sayso_worker.registry import WORKFLOWS, register
 from sayso_worker.sidecar_watch import DaprSidecar, SidecarWatch
+from sayso_worker.steady_executor import install_steady_executor
 from sayso_worker.work_stream import WorkStream
 
 log = structlog.get_logger()
@@ -37,11 +39,12 @@ def run(settings: Settings) -> None:
     directory = load_directory(settings.config_dir / "directory.yaml")
     ledger = open_ledger(settings.ledger_url)
     partners = PartnerClient(settings.partners_url, settings.partners_timeout.total_seconds())
+    install_steady_executor()
     # A case's history is short: sending it whole costs less than keeping one of each waiting case here.
     work = WorkStream()
     runtime = WorkflowRuntime(interceptors=[work], maximum_thread_pool_workers=ACTIVITY_THREADS, disable_stateful_history=True)
     work.attach(runtime)
-    register(runtime, ledger, partners)
+    register(runtime, ledger, partners, Rules(settings, read_ledger_id(ledger)))
     sender = NoticeSender(directory, settings.state_dir)
     notices = Lane("notices", NoticeLane(ledger, sender, settings.dispatcher).work, settings.dispatcher.poll_interval)
     sidecar = DaprSidecar()

@@ -9,6 +9,7 @@ from typing import Any
 from dapr.ext.workflow import WorkflowRuntime
 
 from sayso.ledger import Ledger
+from sayso.ledger.cases import Rules
 from sayso.services import PartnerClient
 from sayso_worker.activities.effects import (
     Effect,
@@ -19,9 +20,10 @@ from sayso_worker.activities.effects import (
     place_order,
     undoing,
 )
-from sayso_worker.activities.steps import confirm_deadline_activity, step_activity
+from sayso_worker.activities.steps import confirm_deadline_activity, step_activity, take_case_activity
 from sayso_worker.workflows.approval import approval_workflow
 from sayso_worker.workflows.book_trip import book_trip
+from sayso_worker.workflows.front_door import with_front_door
 from sayso_worker.workflows.order_saga import order_saga
 from sayso_worker.workflows.purchase_order import purchase_order_workflow
 from sayso_worker.workflows.task_approval import task_approval_workflow
@@ -37,6 +39,10 @@ WORKFLOWS: Mapping[str, Any] = MappingProxyType(
         "book_trip": book_trip,
     }
 )
+
+FORMER: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+"""Workflow → version → what it did then, for cases that were opened with it: `{"approval_workflow": {"1": approval_workflow_1}}`.
+What WORKFLOWS has is one version later than the last of these (docs/workflow-versions.md)."""
 
 STEPS: Mapping[str, Effect | None] = MappingProxyType(
     {
@@ -71,10 +77,20 @@ STEPS: Mapping[str, Effect | None] = MappingProxyType(
 )
 
 
-def register(runtime: WorkflowRuntime, ledger: Ledger, partners: PartnerClient) -> None:
+def versions_of(name: str) -> Mapping[str, Any]:
+    """Every version of a workflow that cases may be running, the latest last. The engine keeps a case with the one it began with."""
+    former = FORMER.get(name, {})
+    return {version: with_front_door(name, one) for version, one in {**former, str(len(former) + 1): WORKFLOWS[name]}.items()}
+
+
+def register(runtime: WorkflowRuntime, ledger: Ledger, partners: PartnerClient, rules: Rules) -> None:
     """Register all of it."""
-    for name, workflow in WORKFLOWS.items():
-        runtime.register_workflow(workflow, name=name)
+    for name in WORKFLOWS:
+        versions = versions_of(name)
+        latest = list(versions)[-1]
+        for version, function in versions.items():
+            runtime.register_versioned_workflow(function, name=name, version_name=version, is_latest=version == latest)
     for name, effect in STEPS.items():
         runtime.register_activity(step_activity(name, effect, ledger, partners), name=name)
     runtime.register_activity(confirm_deadline_activity(ledger), name="confirm_deadline")
+    runtime.register_activity(take_case_activity(ledger, rules), name="take_case")

@@ -22,6 +22,7 @@ from sayso.cli.serve_commands import serve
 from sayso.cli.simulate_commands import simulate
 from sayso.cli.stack_commands import down, logs, status, up
 from sayso.cli.upkeep_commands import backup, config_app, ledger_app, restore
+from sayso.cli.workflow_commands import workflow_app
 from sayso.errors import ConfigurationError, SaysoError
 
 app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, help="Event-driven approvals on Dapr.")
@@ -43,6 +44,7 @@ for question in (demo, publish, decide, cases, case, tasks, events, event, outbo
     app.command(rich_help_panel=EVENTS)(question)
 app.add_typer(dead_app, name="dead", rich_help_panel=EVENTS)
 app.add_typer(saga_app, name="saga", rich_help_panel=EVENTS)
+app.add_typer(workflow_app, name="workflow", rich_help_panel=EVENTS)
 app.add_typer(ledger_app, name="ledger", rich_help_panel=PROCESSES)
 app.add_typer(audit_app, name="audit", rich_help_panel=PROCESSES)
 app.add_typer(config_app, name="config", rich_help_panel=PROCESSES)

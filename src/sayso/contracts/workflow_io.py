@@ -12,7 +12,15 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from sayso.contracts.cases import Outcome
 from sayso.contracts.money import Amount
@@ -35,6 +43,18 @@ class CaseRef(Snapshot):
     generation: int
     instance_id: str
     opened_at: datetime
+    effects_of: str | None = None
+    """Of a rerun: the case whose idempotency keys it goes on with."""
+
+    @property
+    def matter(self) -> str:
+        """What services know this case by: the same for a case and its reruns."""
+        return self.effects_of or self.instance_id
+
+    @model_serializer(mode="wrap")
+    def _leave_out(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A worker of an earlier version does not know the newer fields."""
+        return {name: value for name, value in write(self).items() if value is not None}
 
 
 class Retries(Snapshot):
@@ -57,6 +77,14 @@ class Plan(Snapshot):
     approvers_only: bool = False
     retries: Retries | None = None
     undo_retries: Retries | None = None
+
+
+class TakeInput(Snapshot):
+    """The input of `take_case`: an instance that was started through Dapr's own API, and the request that it was given."""
+
+    workflow: str
+    instance_id: str
+    request: Any = None
 
 
 class RaisedEvent(Snapshot):
@@ -225,7 +253,7 @@ class StepInput(Snapshot):
     @property
     def idempotency_key(self) -> str:
         """Case, step and iteration: kept by a rerun, passed on to the service that is called."""
-        return f"{self.case.instance_id}/{self.step}/{self.iteration}"
+        return f"{self.case.matter}/{self.step}/{self.iteration}"
 
 
 class DeadlineInput(Snapshot):

@@ -64,8 +64,7 @@ def came_before(seq: int, case: Any) -> bool:
 def open_case(tx: Transaction, seq: int, start: Start | Resume, rules: Rules, generation: int) -> str:
     """Open the case and return its instance id. The caller holds the lock and knows that none is open."""
     assert start.request is not None  # what opens a case says what for
-    policy = POLICIES[start.workflow]
-    plan = policy.plan(rules.settings)
+    plan = POLICIES[start.workflow].plan(rules.settings)
     case = CaseRef(
         workflow=start.workflow,
         key=start.key,
@@ -76,33 +75,41 @@ def open_case(tx: Transaction, seq: int, start: Start | Resume, rules: Rules, ge
     limits = rules.settings.limits
     request = keep_large_texts(tx, case.instance_id, start.request, limits.inline_bytes)
     case_input = CaseInput(case=case, request=request, plan=plan, opened_by=start.event.identity)
-    automatic = policy.automatic(plan, request)
-    tx.run(_COUNT_GENERATION, {"this_workflow": start.workflow, "this_key": start.key, "generations": generation})
+    enter_case(tx, case_input, seq, rules, channel="topic", phase="starting", due_at_ms=tx.now_ms)
+    return case.instance_id
+
+
+def enter_case(tx: Transaction, case_input: CaseInput, seq: int, rules: Rules, *, channel: str, **row: Any) -> None:
+    """Write a case down, ask whom it asks, and give it its early events. The caller holds the lock and knows that none is open."""
+    case = case_input.case
+    policy = POLICIES[case.workflow]
+    automatic = policy.automatic(case_input.plan, case_input.request)
+    tx.run(_COUNT_GENERATION, {"this_workflow": case.workflow, "this_key": case.key, "generations": case.generation})
     tx.run(
         _INSERT_CASE,
         {
             "instance_id": case.instance_id,
-            "workflow": start.workflow,
-            "key": start.key,
-            "generation": generation,
-            "phase": "starting",
+            "workflow": case.workflow,
+            "key": case.key,
+            "generation": case.generation,
             "stage": None if automatic else f"waits for {STAGE}",
             "input": case_input.model_dump_json(),
             "opened_by": seq,
             "opened_at_ms": tx.now_ms,
             "updated_at_ms": tx.now_ms,
             "attempts": 0,
-            "due_at_ms": tx.now_ms,
+            **row,
         },
     )
     if not automatic:
-        _ask_for_approval(tx, case_input, policy.describe(request))
-    audit.record(tx, "case-opened", instance_id=case.instance_id, event_seq=seq, workflow=start.workflow, key=start.key)
-    bind_held_events(tx, case, limits)
-    return case.instance_id
+        ask_for_approval(tx, case_input, policy.describe(case_input.request))
+    audit.record(tx, "case-opened", channel=channel, instance_id=case.instance_id, event_seq=seq, workflow=case.workflow, key=case.key)
+    if bind_held_events(tx, case, rules.settings.limits) and "due_at_ms" not in row:
+        tx.run(_MAKE_DUE, {"this_case": case.instance_id, "due_at_ms": tx.now_ms})
 
 
-def _ask_for_approval(tx: Transaction, case_input: CaseInput, what: str) -> None:
+def ask_for_approval(tx: Transaction, case_input: CaseInput, what: str) -> None:
+    """Open the case's first approval task, and tell everyone who is asked."""
     case, plan = case_input.case, case_input.plan
     due_at_ms = tx.now_ms + int(plan.approval_timeout_seconds * 1000)
     tx.run(
@@ -144,9 +151,10 @@ def _ask_for_approval(tx: Transaction, case_input: CaseInput, what: str) -> None
     )
 
 
-def bind_held_events(tx: Transaction, case: CaseRef, limits: LimitSettings) -> None:
-    """Early events wait no longer; they are raised in ledger order, because the dispatcher reads them so."""
+def bind_held_events(tx: Transaction, case: CaseRef, limits: LimitSettings) -> int:
+    """Early events wait no longer; they are raised in ledger order, because the dispatcher reads them so. Returns how many."""
     quota = CaseQuota(tx, case.instance_id, limits)
+    bound = 0
     for row in tx.all(_held_events(tx.dialect), {"workflow": case.workflow, "key": case.key}):
         payload = lighter_payload(tx, case.instance_id, row.payload, limits)
         excess = quota.why_not(row.event_name, payload)
@@ -155,6 +163,8 @@ def bind_held_events(tx: Transaction, case: CaseRef, limits: LimitSettings) -> N
             continue
         reason = f"came early; for {case.instance_id} as {row.event_name}"
         move(tx, row, EventState.DELIVERING, reason, instance_id=case.instance_id, payload=payload)
+        bound += 1
+    return bound
 
 
 def lighter_payload(tx: Transaction, instance_id: str, payload: str, limits: LimitSettings) -> str:
@@ -168,6 +178,7 @@ NOT_GIVEN = {"event_name": None}
 """An event that its case was never given does not count as given, and may be replayed."""
 
 _INSERT_CASE = insert(cases)
+_MAKE_DUE = update(cases).where(cases.c.instance_id == bindparam("this_case"))
 _INSERT_TASK = insert(tasks)
 _COUNT_GENERATION = update(case_keys).where(
     case_keys.c.workflow == bindparam("this_workflow"), case_keys.c.key == bindparam("this_key")

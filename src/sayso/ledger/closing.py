@@ -14,6 +14,7 @@ from sqlalchemy import bindparam, select, update
 
 from sayso.contracts.workflow_io import CaseRef, Closing
 from sayso.ledger import audit
+from sayso.ledger.act_rows import let_go
 from sayso.ledger.database import Transaction
 from sayso.ledger.event_rows import move
 from sayso.ledger.outbox import moment, publish
@@ -22,9 +23,13 @@ from sayso.ledger.statements import locked
 from sayso.ledger.states import MATTERS_TO_A_CASE, EventState
 
 
-def close_case(tx: Transaction, ref: CaseRef, closing: Closing, opened_at_ms: int) -> None:
-    """Close the case, mark what it did not use, and tell everyone. The caller holds the lock and knows that the case is open."""
+def close_case(tx: Transaction, ref: CaseRef, closing: Closing, opened_at_ms: int, ended_as: str | None = None) -> None:
+    """Close the case, mark what it did not use, and tell everyone. The caller holds the lock and knows that the case is open.
+
+    `ended_as` is how the engine calls an end that is not the workflow's own. A suspended case is let go, so that it ends there too.
+    """
     _mark_unclaimed(tx, ref)
+    let_go(tx, ref.instance_id)
     tx.run(_CANCEL_TASKS, {"this_case": ref.instance_id})
     values = {
         "this_case": ref.instance_id,
@@ -40,6 +45,8 @@ def close_case(tx: Transaction, ref: CaseRef, closing: Closing, opened_at_ms: in
         "check_at_ms": None,
         "finding": None,
         "last_error": None,
+        "suspended_at_ms": None,
+        "ended_as": ended_as,
     }
     tx.run(_UPDATE_CASE, values)
     publish(

@@ -14,11 +14,11 @@ from typing import Any
 
 from sqlalchemy import Row, bindparam, select, update
 
+from sayso.contracts.engine_ids import engine_id
 from sayso.contracts.workflow_io import RaisedEvent
 from sayso.ledger.adopting import DIRECT
 from sayso.ledger.cases import lock_case_key
 from sayso.ledger.database import Transaction
-from sayso.ledger.identifiers import engine_id
 from sayso.ledger.outbox import moment
 from sayso.ledger.schema import cases, events
 from sayso.ledger.statements import lease
@@ -95,8 +95,19 @@ def _used_before(tx: Transaction, case: Row[Any]) -> list[RaisedEvent]:
     raise_after = 0 if case.raise_after is None and case.phase == STARTING and case.attempts > 1 else case.raise_after
     if raise_after is None:
         return []
-    rows = tx.all(_USED_BEHIND, {"instance_id": case.instance_id, "raise_after": raise_after})
+    rows = tx.all(_USED_BEHIND, {"instance_ids": [case.instance_id, *_failed_before(tx, case)], "raise_after": raise_after})
     return [_raised(row).model_copy(update={"again": True}) for row in rows]
+
+
+def _failed_before(tx: Transaction, case: Row[Any]) -> list[str]:
+    """The failed cases that this one goes on with (`rerunning.py`): what they had used is its own now."""
+    found: list[str] = []
+    before = case.rerun_of
+    while before is not None and before not in found:
+        found.append(before)
+        row = tx.one(_RERUN_OF, {"instance_id": before})
+        before = row.rerun_of if row is not None else None
+    return found
 
 
 def _raised(row: Row[Any]) -> RaisedEvent:
@@ -153,11 +164,12 @@ _UNDELIVERED = _RAISABLE.where(
     events.c.instance_id.in_(bindparam("instance_ids", expanding=True)), events.c.state == EventState.DELIVERING.value
 ).order_by(events.c.seq)
 _USED_BEHIND = _RAISABLE.where(
-    events.c.instance_id == bindparam("instance_id"),
+    events.c.instance_id.in_(bindparam("instance_ids", expanding=True)),
     events.c.seq > bindparam("raise_after"),
     events.c.event_name.isnot(None),
     events.c.state == EventState.CONSUMED.value,
 ).order_by(events.c.seq)
+_RERUN_OF = select(cases.c.rerun_of).where(cases.c.instance_id == bindparam("instance_id"))
 _ANY_UNDELIVERED = (
     select(events.c.seq)
     .where(events.c.instance_id == bindparam("instance_id"), events.c.state == EventState.DELIVERING.value)
@@ -183,4 +195,5 @@ def _lease_cases(dialect: str) -> Any:
         cases.c.attempts,
         cases.c.raise_after,
         cases.c.run,
+        cases.c.rerun_of,
     )

@@ -15,7 +15,6 @@ DIGEST_CHARACTERS = 20  # 80 bits: long enough that nobody finds two keys with t
 _LIKE_OURS = re.compile(rf"-[0-9a-f]{{{DIGEST_CHARACTERS}}}$")
 
 
-_RUN = re.compile(r"_(\d+)$")
 RUN_CHARACTERS = 3
 """What is left free for the number of a run: `_2` to `_99`."""
 
@@ -33,24 +32,3 @@ def instance_id(workflow: str, key: str, generation: int, ledger_id: str) -> str
         digest = hashlib.sha256(f"{workflow}\x00{key}".encode()).hexdigest()[:DIGEST_CHARACTERS]
         safe = f"{safe[: room - DIGEST_CHARACTERS - 1]}-{digest}"
     return f"{name}-{safe}{tail}"
-
-
-def engine_id(case: str, run: int) -> str:
-    """The Dapr instance of a case: the first run has the case's own id, one that follows a run that is beyond help `…_2` and so on."""
-    return case if run <= 1 else f"{case}_{run}"
-
-
-def engine_ids(case: str, run: int) -> list[str]:
-    """All instances that a case has had."""
-    return [engine_id(case, number) for number in range(1, run + 1)]
-
-
-def run_of_engine_id(engine_instance: str) -> int:
-    """Which run of its case it is."""
-    found = _RUN.search(engine_instance)
-    return int(found[1]) if found else 1
-
-
-def case_of_engine_id(engine_instance: str) -> str:
-    """The case of a Dapr instance. A case's own id ends with its ledger's, which has no underscore."""
-    return _RUN.sub("", engine_instance)

@@ -13,11 +13,11 @@ from typing import Any
 
 from sqlalchemy import Select, and_, delete, exists, func, insert, or_, select
 
+from sayso.contracts.engine_ids import engine_id, engine_ids
 from sayso.ledger import audit
 from sayso.ledger.cases import lock_case_key
 from sayso.ledger.database import Transaction
-from sayso.ledger.identifiers import engine_id, engine_ids
-from sayso.ledger.schema import cases, claims, compensations, engine_purges, events, notices, outbox, steps, tasks
+from sayso.ledger.schema import acts, cases, claims, compensations, engine_purges, events, notices, outbox, steps, tasks
 from sayso.ledger.statements import locked
 from sayso.ledger.states import EventState
 from sayso.ledger.tombstones import bury
@@ -26,8 +26,8 @@ S = EventState
 UNSETTLED = (S.RECEIVED, S.HELD, S.DELIVERING, S.DELIVERED)
 WITHOUT_CASE = (S.RECORDED, S.DEAD)
 """Over although no case has used them. The other failed ones wait for a person: sayso dead give-up."""
-CLEARED = (tasks, compensations, steps, claims, notices, outbox, cases, events)
-"""In the order in which they can go: `cases` refers to `events`, `tasks` and `compensations` to `cases`."""
+CLEARED = (acts, tasks, compensations, steps, claims, notices, outbox, cases, events)
+"""In the order in which they can go: `cases` refers to `events`, `acts`, `tasks` and `compensations` to `cases`."""
 
 
 @dataclass(frozen=True)

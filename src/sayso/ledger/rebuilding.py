@@ -25,6 +25,8 @@ from sayso.ledger.steps import complete_step
 from sayso.policy import POLICIES, STAGE
 from sayso.settings import LimitSettings
 
+TERMINATED, FAILED = "TERMINATED", "FAILED"
+"""How the engine calls the end of an instance that somebody ended, or whose workflow raised an error."""
 NO_EFFECT = ("refused", "skipped")
 """Results of steps that recorded nothing."""
 
@@ -50,7 +52,9 @@ def record_account(tx: Transaction, account: Account) -> bool:
 
 
 def close_by_engine(tx: Transaction, check: Check, account: Account | None, status: str, failure: str | None) -> Outcome | None:
-    """The instance has ended: its case ends as its workflow ended it, else as `failed`, with an alert. None: it had ended already."""
+    """The instance has ended: its case ends as its workflow ended it, else as `failed` (`cancelled` if it was terminated), with an
+    alert. None: it had ended already.
+    """
     before = locked_case(tx, check)
     if before is None:
         return None
@@ -64,9 +68,11 @@ def close_by_engine(tx: Transaction, check: Check, account: Account | None, stat
     how = f"the workflow has ended in the engine ({status.lower()})"
     reason = f"{how}: {failure}" if failure else f"{how} without closing its case"
     ref = CaseInput.model_validate_json(case.input).case
-    close_case(tx, ref, Closing(outcome=Outcome.FAILED, result=None, reason=reason), case.opened_at_ms)
+    outcome = Outcome.CANCELLED if status == TERMINATED else Outcome.FAILED
+    ended_as = status if status in (TERMINATED, FAILED) else None
+    close_case(tx, ref, Closing(outcome=outcome, result=None, reason=reason), case.opened_at_ms, ended_as)
     alert(tx, "case-failed", occurrence=ref.instance_id, reason=reason, instance_id=ref.instance_id)
-    return Outcome.FAILED
+    return outcome
 
 
 def _renumbered(step: StepInput, numbers: dict[int | None, int]) -> StepInput:

@@ -14,13 +14,14 @@ from typing import Any
 
 from sqlalchemy import Row, bindparam, select, update
 
+from sayso.contracts.engine_ids import engine_id
 from sayso.ledger import audit
+from sayso.ledger.act_rows import Act, add_act, is_asked
 from sayso.ledger.alerts import alert
 from sayso.ledger.cases import lock_case_key
 from sayso.ledger.database import Transaction
 from sayso.ledger.driving import RUNNING, STARTING
 from sayso.ledger.event_rows import move
-from sayso.ledger.identifiers import engine_id
 from sayso.ledger.outbox import moment
 from sayso.ledger.restoring import restored_at_ms
 from sayso.ledger.schema import cases, events
@@ -28,7 +29,8 @@ from sayso.ledger.statements import locked
 from sayso.ledger.states import EventState
 from sayso.settings import ReconcilerSettings
 
-SUSPICIOUS = frozenset({"STALLED", "SUSPENDED"})
+SUSPENDED = "SUSPENDED"
+SUSPICIOUS = frozenset({"STALLED", SUSPENDED})
 """States of an instance that lives and does not go on by itself."""
 
 
@@ -80,7 +82,9 @@ def found_running(tx: Transaction, check: Check, settings: ReconcilerSettings, s
     if case is None:
         return 0
     missing = _raise_again(tx, case, check.raised - set(seen)) if status == RUNNING.upper() else 0
-    finding = f"{status.lower()} in the engine" if status in SUSPICIOUS else None
+    if status == RUNNING.upper():
+        _suspend_again(tx, case)
+    finding = f"{status.lower()} in the engine" if status in SUSPICIOUS and not _as_asked(tx, case, status) else None
     if finding is not None and finding != case.finding:
         reason = f"{check.instance_id} is {finding}: it does not go on by itself"
         alert(
@@ -89,6 +93,17 @@ def found_running(tx: Transaction, check: Check, settings: ReconcilerSettings, s
         audit.record(tx, "case-found", instance_id=check.instance_id, channel="reconciler", finding=finding)
     _schedule(tx, case, settings, absent_since_ms=None, finding=finding, checked_at_ms=tx.now_ms)
     return missing
+
+
+def _as_asked(tx: Transaction, case: Row[Any], status: str) -> bool:
+    """Whether it is suspended because somebody asked for it, or is just being suspended or resumed."""
+    return status == SUSPENDED and (case.suspended_at_ms is not None or is_asked(tx, case.instance_id))
+
+
+def _suspend_again(tx: Transaction, case: Row[Any]) -> None:
+    """It runs although it is to be suspended: the engine had lost it, or somebody resumed it past the ledger."""
+    if case.suspended_at_ms is not None and not is_asked(tx, case.instance_id):
+        add_act(tx, Act.SUSPEND, case.instance_id, reason="it is to be suspended, and was running")
 
 
 def found_absent(tx: Transaction, check: Check, settings: ReconcilerSettings) -> bool:
@@ -160,6 +175,7 @@ def _start_again(tx: Transaction, case: Row[Any], why: str, *, run: int | None =
         "finding": f"{why}, started again at {moment(tx.now_ms):%Y-%m-%d %H:%M:%S} UTC",
     }
     tx.run(_UPDATE_CASE, values)
+    _suspend_again(tx, case)
     reason = f"{case.instance_id}: {why}; it is started again and gets its events again"
     alert(tx, "case-restarted", occurrence=f"{case.instance_id}:{tx.now_ms}", reason=reason, instance_id=case.instance_id)
     audit.record(tx, "case-restarted", instance_id=case.instance_id, channel="reconciler", reason=why)

@@ -11,10 +11,10 @@ from typing import Any
 
 from sqlalchemy import bindparam, delete, select, text, update
 
+from sayso.contracts.engine_ids import case_of_engine_id
 from sayso.errors import TransientError
 from sayso.ledger.database import Transaction
 from sayso.ledger.driving import RUNNING, STARTING
-from sayso.ledger.identifiers import case_of_engine_id
 from sayso.ledger.schema import cases, events, ledger_info
 from sayso.ledger.statements import upsert
 

@@ -127,6 +127,9 @@ cases = Table(
     Column("run", Integer, nullable=False, server_default="1", comment="which instance of the engine it has"),
     Column("raise_after", Serial, comment="its events behind this number are raised again"),
     Column("finding", Text, comment="what the comparison found, when something is wrong"),
+    Column("suspended_at_ms", BigInteger, comment="since when somebody wants it suspended"),
+    Column("ended_as", String(16), comment="FAILED or TERMINATED, when its workflow did not end it"),
+    Column("rerun_of", String(64), comment="the failed case that it goes on with"),
     UniqueConstraint("workflow", "key", "generation"),
 )
 _open = cases.c.phase != "closed"
@@ -140,6 +143,25 @@ Index(
 )
 Index("ix_cases_opened", cases.c.opened_at_ms)
 Index("ix_cases_opened_by", cases.c.opened_by)  # or each event that goes, a repetition for example, would have all cases looked at
+
+# What operators asked for: each act is one row, carried out by the dispatcher in the order of a case's acts.
+acts = Table(
+    "acts",
+    metadata,
+    _serial(),
+    Column("instance_id", String(64), nullable=False),
+    Column("act", String(16), nullable=False, comment="suspend, resume, terminate, purge"),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("asked_at_ms", BigInteger, nullable=False),
+    Column("state", String(16), nullable=False, comment="asked, done, void"),
+    Column("answer", Text, comment="what came of it"),
+    Column("done_at_ms", BigInteger),
+    Column("attempts", Integer, nullable=False),
+    Column("due_at_ms", BigInteger),
+)
+Index("ix_acts_due", acts.c.due_at_ms, sqlite_where=acts.c.due_at_ms.isnot(None), postgresql_where=acts.c.due_at_ms.isnot(None))
+Index("ix_acts_instance", acts.c.instance_id)
 
 # Claim check: texts too large for the engine's history. The workflow gets a reference, activities and readers the text.
 claims = Table(

@@ -56,6 +56,8 @@ def complete_step(tx: Transaction, step: StepInput, result: dict[str, Any]) -> d
     if earlier is not None:
         if earlier not in (SKIPPED, UNKNOWN):
             _mark_events(tx, step)  # a run that began anew may have got others than the lost one
+        elif result and earlier == SKIPPED:
+            _audit_effect_after_end(tx, step, result)
         return earlier
     case = tx.one(_CASE, {"instance_id": step.case.instance_id})
     assert case is not None  # or it would have been skipped
@@ -134,6 +136,19 @@ def _mark_events(tx: Transaction, step: StepInput) -> None:
     for refusal in step.refused:
         if refusal.seq is None:  # raised past the ledger: there is no row that could carry the reason
             audit.record(tx, "raise-refused", channel="dapr-api", instance_id=step.case.instance_id, reason=refusal.reason)
+
+
+def _audit_effect_after_end(tx: Transaction, step: StepInput, result: dict[str, Any]) -> None:
+    """Somebody terminated the case while a service was at work: what it did must not stay unknown."""
+    audit.record(
+        tx,
+        "effect-after-end",
+        channel="worker",
+        instance_id=step.case.instance_id,
+        step=step.step,
+        key=step.idempotency_key,
+        result=result,
+    )
 
 
 def _decide_task(tx: Transaction, step: StepInput) -> None:

@@ -90,6 +90,18 @@ class SimulatedEngine:
             raise NoSuchInstanceError(NO_SUCH_INSTANCE)
         return [HistoryEntry(at, "EVENT_RAISED", *content) for at, kind, content in found.history if kind == "raised"]
 
+    def suspend(self, instance_id: str) -> None:
+        """Operators do not act in simulations."""
+        raise NotImplementedError(instance_id)
+
+    def resume(self, instance_id: str) -> None:
+        """Operators do not act in simulations."""
+        raise NotImplementedError(instance_id)
+
+    def terminate(self, instance_id: str, output: str) -> None:
+        """Operators do not act in simulations."""
+        raise NotImplementedError(f"{instance_id}: {output}")
+
     def instance_ids(self) -> Iterator[str]:
         """See `Engine.instance_ids`."""
         yield from list(self.instances)

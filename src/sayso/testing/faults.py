@@ -74,6 +74,18 @@ class FaultyEngine(Faults):
         """See `Engine.discard`."""
         self._call("discard", lambda: self._engine.discard(instance_id))
 
+    def suspend(self, instance_id: str) -> None:
+        """See `Engine.suspend`."""
+        self._call("suspend", lambda: self._engine.suspend(instance_id))
+
+    def resume(self, instance_id: str) -> None:
+        """See `Engine.resume`."""
+        self._call("resume", lambda: self._engine.resume(instance_id))
+
+    def terminate(self, instance_id: str, output: str) -> None:
+        """See `Engine.terminate`."""
+        self._call("terminate", lambda: self._engine.terminate(instance_id, output))
+
     def instance_ids(self) -> Iterator[str]:
         """See `Engine.instance_ids`."""
         return self._call("instance_ids", self._engine.instance_ids)

@@ -95,6 +95,26 @@ class MemoryEngine:
                 raise TransientError(f"{instance_id} has not ended")
             self.runs.pop(instance_id, None)
 
+    def suspend(self, instance_id: str) -> None:
+        """See `Engine.suspend`."""
+        with self._lock:
+            self._known(instance_id).suspend()
+
+    def resume(self, instance_id: str) -> None:
+        """See `Engine.resume`."""
+        with self._lock:
+            self._known(instance_id).resume()
+
+    def terminate(self, instance_id: str, output: str) -> None:
+        """See `Engine.terminate`."""
+        with self._lock:
+            self._known(instance_id).terminate(output)
+
+    def _known(self, instance_id: str) -> WorkflowRun:
+        if instance_id not in self.runs:
+            raise NoSuchInstanceError(NO_SUCH_INSTANCE)
+        return self.runs[instance_id]
+
     def instance_ids(self) -> Iterator[str]:
         """See `Engine.instance_ids`."""
         with self._lock:

@@ -18,7 +18,9 @@ from typing import Any
 from dapr.ext.workflow import DaprWorkflowContext
 from dapr.ext.workflow._durabletask.internal import helpers, timer
 from dapr.ext.workflow._durabletask.internal import protos as pb
-from dapr.ext.workflow._durabletask.worker import _OrchestrationExecutor, _Registry
+from dapr.ext.workflow._durabletask.worker import _Registry
+
+from sayso_worker.steady_executor import SteadyExecutor
 
 Workflow = Callable[[DaprWorkflowContext, Any], Any]
 ActivityTable = Mapping[str, Callable[[Any, Any], Any]]
@@ -82,8 +84,8 @@ class WorkflowRun:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the workflow has returned or failed."""
-        return self.status != "RUNNING"
+        """Whether the workflow has returned, failed or been terminated."""
+        return self.status in ENDED.values()
 
     @property
     def call_names(self) -> list[str]:
@@ -103,6 +105,21 @@ class WorkflowRun:
         """Raise several, so that the workflow meets them in one turn."""
         self._turn([helpers.new_event_raised_event(name, json.dumps(payload)) for name, payload in events])
         self._answer_calls()
+
+    def suspend(self) -> None:
+        """From now on what comes is kept, and time does not move it."""
+        self._turn([helpers.new_suspend_event()])
+        self.status = self.status if self.has_ended else "SUSPENDED"
+
+    def resume(self) -> None:
+        """Meet what has come meanwhile."""
+        self.status = self.status if self.has_ended else "RUNNING"
+        self._turn([helpers.new_resume_event()])
+        self._answer_calls()
+
+    def terminate(self, output: Any) -> None:
+        """End it, wherever it is."""
+        self._turn([helpers.new_terminated_event(encoded_output=json.dumps(output))])
 
     def advance(self, span: timedelta) -> None:
         """Let time pass: timers fire in order, each at its own time."""
@@ -136,13 +153,14 @@ class WorkflowRun:
                 raise NotDeterministicError(f"turn {number} of {self.instance_id} asked for something else: {again}")
 
     def _execute(self, history: list[Any], new_events: list[Any]) -> Any:
-        return _OrchestrationExecutor(self._registry, _log).execute(self.instance_id, history, new_events)
+        return SteadyExecutor(self._registry, _log).execute(self.instance_id, history, new_events)
 
     def _turn(self, events: list[Any]) -> None:
         if self.has_ended:
             return
         new_events = [helpers.new_workflow_started_event(self.now.replace(tzinfo=None)), *events]
         outcome = self._execute(self._history, new_events)
+        new_events[0].workflowStarted.version.patches.extend(outcome.patches or [])  # as daprd writes it down
         actions = [action.SerializeToString(deterministic=True) for action in outcome.actions]
         self._turns.append(_Turn(self._history, len(self._history), new_events, actions))
         self._history += new_events

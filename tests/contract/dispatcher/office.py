@@ -128,7 +128,7 @@ class Office:
         self.receive("payments", "com.acme.payment.captured.v1", data)
 
     def rows(self, table: Table) -> list[Row[Any]]:
-        first = next(table.c[name] for name in ("seq", "opened_at_ms", "done_at_ms") if name in table.c)
+        first = next(table.c[name] for name in ("seq", "opened_at_ms", "done_at_ms", "created_at_ms") if name in table.c)
         return self.ledger.read(lambda tx: tx.all(select(table).order_by(first)))
 
     @property

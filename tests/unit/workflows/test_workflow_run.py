@@ -98,3 +98,38 @@ def test_a_failing_activity_is_tried_again_by_its_policy_and_then_raises() -> No
     failed = run(give_up, broken=lambda _value: 1 / 0)
     assert failed.status == "FAILED"
     assert "division by zero" in str(failed.failure)
+
+
+def wait_for_one(ctx: Any, _input: Any) -> Any:
+    return (yield ctx.wait_for_external_event("go", timeout=timedelta(days=9)))
+
+
+def test_what_comes_while_it_is_suspended_is_met_when_it_is_resumed() -> None:
+    one = run(wait_for_one)
+    one.suspend()
+    one.raise_event("go", {"n": 1})
+    one.advance(timedelta(days=2))
+    assert (one.status, one.result) == ("SUSPENDED", None)
+    one.resume()
+    assert (one.status, one.result) == ("COMPLETED", {"n": 1})
+    one.check_replay()
+
+
+def test_suspending_twice_and_resuming_twice_changes_nothing() -> None:
+    """The SDK's own executor would loop without end, or fail the workflow."""
+    one = run(wait_for_one)
+    one.resume()
+    one.suspend()
+    one.suspend()
+    one.raise_event("go", {"n": 1})
+    one.resume()
+    one.resume()
+    assert (one.status, one.result) == ("COMPLETED", {"n": 1})
+    one.check_replay()
+
+
+def test_a_suspended_one_can_be_terminated() -> None:
+    one = run(wait_for_one)
+    one.suspend()
+    one.terminate("enough")
+    assert (one.status, one.result) == ("TERMINATED", "enough")

@@ -22,13 +22,13 @@ def execute_approved_action(partners: PartnerClient, step: StepInput) -> dict[st
 
 def place_order(partners: PartnerClient, step: StepInput) -> dict[str, Any]:
     """Place the approved order; `case` ties it to its own cancellation, not to one of an earlier case of the same order."""
-    return partners.call("/orders", {**step.arguments, "case": step.case.instance_id}, step.idempotency_key)
+    return partners.call("/orders", {**step.arguments, "case": step.case.matter}, step.idempotency_key)
 
 
 def cancel_order(partners: PartnerClient, step: StepInput) -> dict[str, Any]:
     """Compensation of `place_order`: idempotent, also for an order that was never placed."""
     path = resource_path("orders", step.arguments["order_id"], "cancel")
-    return partners.call(path, {**step.arguments, "case": step.case.instance_id}, step.idempotency_key)
+    return partners.call(path, {**step.arguments, "case": step.case.matter}, step.idempotency_key)
 
 
 def assign_task(partners: PartnerClient, step: StepInput) -> dict[str, Any]:

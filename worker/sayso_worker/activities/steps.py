@@ -14,10 +14,11 @@ from typing import Any
 from dapr.ext.workflow import WorkflowActivityContext
 
 from sayso.contracts.claim import claims_in
-from sayso.contracts.workflow_io import ANSWERS_TO, DeadlineInput, StepInput
+from sayso.contracts.workflow_io import ANSWERS_TO, DeadlineInput, StepInput, TakeInput
 from sayso.errors import EffectFailedError, RefusedError, SaysoError
-from sayso.ledger import Ledger
+from sayso.ledger import Ledger, taking
 from sayso.ledger import steps as ledger_steps
+from sayso.ledger.cases import Rules
 from sayso.ledger.claims import with_large_texts
 from sayso.ledger.restoring import ask_for_survey, not_yet
 from sayso.services import PartnerClient
@@ -73,3 +74,13 @@ def confirm_deadline_activity(ledger: Ledger) -> Activity:
         return {**answer, ANSWERS_TO: "confirm_deadline"}
 
     return confirm_deadline
+
+
+def take_case_activity(ledger: Ledger, rules: Rules) -> Activity:
+    """The activity `take_case`."""
+
+    def take_case(_ctx: WorkflowActivityContext, raw: dict[str, Any]) -> dict[str, Any]:
+        answer = ledger.transact(partial(taking.take_case, asked=TakeInput.model_validate(raw), rules=rules))
+        return {**answer, ANSWERS_TO: "take_case"}
+
+    return take_case

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from sayso.ledger.identifiers import engine_id
+from sayso.contracts.engine_ids import engine_id
 from sayso.ledger.outbox import moment
 
 

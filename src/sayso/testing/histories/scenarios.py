@@ -1,0 +1,102 @@
+"""The scenarios whose histories are recorded: one row a workflow and outcome, and the roads that differ on the way.
+
+A row says what is sent and when, and how the case must end. A workflow that is new gets its rows here; then
+`python -m sayso.testing.histories --missing` records them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+APPROVAL, PAYMENT = "waits for approval", "waits for payment"
+HASTY = "hasty"
+"""The stack whose deadlines are a few seconds away; on the other one nothing ends by itself."""
+
+
+@dataclass(frozen=True)
+class Send:
+    """One event. `{key}` in its data stands for the case's key. `when` is the stage in which the case must be before."""
+
+    type: str
+    data: dict[str, Any]
+    when: str | None = None
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """`refuse` is a step whose idempotency key somebody has used for something else, so that the service refuses it."""
+
+    workflow: str
+    name: str
+    outcome: str
+    sends: tuple[Send, ...]
+    stack: str = "patient"
+    refuse: str | None = None
+
+    @property
+    def title(self) -> str:
+        """Of the row and its file."""
+        return f"{self.workflow}.{self.name}"
+
+
+def _request(amount: str = "2500") -> Send:
+    data = {"request_id": "{key}", "requester": "alice", "amount": amount, "description": "Conference"}
+    return Send("com.acme.request.submitted.v1", data)
+
+
+def _purchase(cost: str = "1250.00") -> Send:
+    data = {"order_id": "{key}", "cost": cost, "product": "Laptop", "quantity": 1, "requester": "alice"}
+    return Send("com.acme.purchase.requested.v1", data)
+
+
+def _task(priority: str = "high") -> Send:
+    data = {"task_id": "{key}", "title": "Move the servers", "assignee": "bob", "priority": priority, "requester": "alice"}
+    return Send("com.acme.task.requested.v1", data)
+
+
+def _decision(field_name: str, *, approved: bool = True, by: str = "carol") -> Send:
+    data = {field_name: "{key}", "approved": approved, "approver": by, "reason": "as discussed"}
+    return Send("sayso.approval.decided.v1", data, when=APPROVAL)
+
+
+def _paid(amount: str = "1250.00") -> Send:
+    data = {"order_id": "{key}", "payment_id": "pay-1", "amount": amount, "currency": "USD"}
+    return Send("com.acme.payment.captured.v1", data, when=PAYMENT)
+
+
+_WITHDRAWN = Send("com.acme.purchase.withdrawn.v1", {"order_id": "{key}", "requester": "alice", "reason": "not needed"}, when=APPROVAL)
+_UNPAID = Send("com.acme.payment.failed.v1", {"order_id": "{key}", "reason": "card declined"}, when=PAYMENT)
+
+SCENARIOS: tuple[Scenario, ...] = (
+    Scenario("approval_workflow", "auto_approved", "auto_approved", (_request("999"),)),
+    Scenario("approval_workflow", "approved", "approved", (_request(), _decision("request_id"))),
+    Scenario("approval_workflow", "rejected", "rejected", (_request(), _decision("request_id", approved=False))),
+    Scenario("approval_workflow", "timed_out", "timed_out", (_request(),), stack=HASTY),
+    Scenario("approval_workflow", "failed", "failed", (_request(), _decision("request_id")), refuse="execute_approved_action"),
+    Scenario(
+        "approval_workflow",
+        "own_decision_refused",
+        "approved",
+        (_request(), _decision("request_id", by="alice"), _decision("request_id")),
+    ),
+    Scenario("purchase_order_workflow", "auto_approved", "auto_approved", (_purchase("999.99"),)),
+    Scenario("purchase_order_workflow", "completed", "completed", (_purchase(), _decision("order_id"), _paid())),
+    Scenario("purchase_order_workflow", "rejected", "rejected", (_purchase(), _decision("order_id", approved=False))),
+    Scenario("purchase_order_workflow", "timed_out", "timed_out", (_purchase(),), stack=HASTY),
+    Scenario("purchase_order_workflow", "withdrawn", "withdrawn", (_purchase(), _WITHDRAWN)),
+    Scenario("purchase_order_workflow", "payment_failed", "payment_failed", (_purchase(), _decision("order_id"), _UNPAID)),
+    Scenario("purchase_order_workflow", "never_paid", "payment_failed", (_purchase(), _decision("order_id")), stack=HASTY),
+    Scenario("purchase_order_workflow", "failed", "failed", (_purchase(), _decision("order_id")), refuse="place_order"),
+    Scenario(
+        "purchase_order_workflow",
+        "wrong_amount_first",
+        "completed",
+        (_purchase(), _decision("order_id"), _paid("1.00"), _paid()),
+    ),
+    Scenario("task_approval_workflow", "auto_approved", "auto_approved", (_task("low"),)),
+    Scenario("task_approval_workflow", "approved", "approved", (_task(), _decision("task_id"))),
+    Scenario("task_approval_workflow", "rejected", "rejected", (_task(), _decision("task_id", approved=False))),
+    Scenario("task_approval_workflow", "timed_out", "timed_out", (_task(),), stack=HASTY),
+    Scenario("task_approval_workflow", "failed", "failed", (_task(), _decision("task_id")), refuse="assign_task"),
+)
