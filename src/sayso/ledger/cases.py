@@ -96,15 +96,17 @@ def open_case(tx: Transaction, seq: int, start: Start | Resume, rules: Rules, ge
         },
     )
     if not automatic:
-        _ask_for_approval(tx, case_input, policy.describe(request))
+        ask_for_approval(tx, case_input, tx.now_ms)
     audit.record(tx, "case-opened", instance_id=case.instance_id, event_seq=seq, workflow=start.workflow, key=start.key)
     bind_held_events(tx, case, limits)
     return case.instance_id
 
 
-def _ask_for_approval(tx: Transaction, case_input: CaseInput, what: str) -> None:
+def ask_for_approval(tx: Transaction, case_input: CaseInput, opened_at_ms: int) -> None:
+    """The first approval task of a case, and what is asked of whom; asked once more it is the same event and the same notice."""
     case, plan = case_input.case, case_input.plan
-    due_at_ms = tx.now_ms + int(plan.approval_timeout_seconds * 1000)
+    what = POLICIES[case.workflow].describe(case_input.request)
+    due_at_ms = opened_at_ms + int(plan.approval_timeout_seconds * 1000)
     tx.run(
         _INSERT_TASK,
         {
@@ -112,7 +114,7 @@ def _ask_for_approval(tx: Transaction, case_input: CaseInput, what: str) -> None
             "stage": STAGE,
             "assigned_to": plan.approver_group,
             "state": "open",
-            "created_at_ms": tx.now_ms,
+            "created_at_ms": opened_at_ms,
             "due_at_ms": due_at_ms,
         },
     )
