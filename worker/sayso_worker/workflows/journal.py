@@ -14,6 +14,7 @@ from dapr.ext.workflow import DaprWorkflowContext, RetryPolicy
 
 from sayso.contracts.workflow_io import ANSWERS_TO, RECORDED_AT, CaseInput, Closing, RaisedEvent, Refusal, StepInput
 from sayso.errors import SaysoError
+from sayso.gate import UNSTORABLE
 
 Yields = Generator[Any, Any, Any]
 
@@ -58,7 +59,7 @@ class Journal:
         return now if now.tzinfo else now.replace(tzinfo=UTC)
 
     def use(self, event: RaisedEvent) -> None:
-        """The workflow acts on this event."""
+        """The workflow acts on this event, whose data are what its contract made of them: they go into the step as they are."""
         if event.seq is not None:
             self._used.append(event.seq)
             self.handled.append(event.seq)
@@ -68,7 +69,7 @@ class Journal:
 
     def refuse(self, event: RaisedEvent, reason: str) -> None:
         """The workflow saw this event and does not act on it."""
-        self._refused.append(Refusal(seq=event.seq, reason=reason))
+        self._refused.append(Refusal(seq=event.seq, reason=UNSTORABLE.sub("\ufffd", reason)))  # it may quote the event
         if event.seq is not None:
             self.handled.append(event.seq)
 
