@@ -228,7 +228,7 @@ def _decoded(serialized: str | None) -> Any:
         return None
     try:
         return json.loads(serialized)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # somebody raised it past the ledger: no JSON, a number too long, or nested too deep
         return serialized
 
 

@@ -70,7 +70,7 @@ def admit(stage: Stage, event: RaisedEvent) -> Refused | None:
     """What holds for every event that wakes a case: the way that it came, and that it came in time."""
     if event.channel == "dapr-api" and not stage.accept_raw_raise:
         return Refused("it was raised past the ledger, and accept_raw_raise is off")
-    if event.channel == "dapr-api" and not _storable(event.data):
+    if not _storable(event.data):
         return Refused("it contains a NUL character or an unpaired surrogate, which cannot be stored")
     if event.received_at is not None and came_late(stage, event):
         return Refused(f"it arrived at {event.received_at:%Y-%m-%d %H:%M:%S} UTC, after the deadline")
@@ -83,7 +83,9 @@ def came_late(stage: Stage, event: RaisedEvent) -> bool:
 
 
 def _storable(data: dict[str, Any]) -> bool:
-    """Topics' events have passed this at the door; one raised past the ledger has not, and would fail its step for ever."""
+    """Topics' events have passed this at the door; one raised past the ledger, also one dressed as the ledger's, has not, and would
+    fail its step for ever.
+    """
     texts = "".join(value for value in data.values() if isinstance(value, str))
     return not UNSTORABLE.search(texts)
 

@@ -76,6 +76,9 @@ class Driver:
         except SaysoError as trouble:  # the lease runs out and the calls are made again; the workflow knows repetitions
             log.warning("not recorded, will be driven again", instance_id=job.instance_id, error=str(trouble))
             return False
+        except Exception:  # nobody reads the future: a bug of ours must be seen; the lease runs out here too
+            log.exception("not recorded, will be driven again", instance_id=job.instance_id)
+            return False
         if more:
             self._again.set()
         return more

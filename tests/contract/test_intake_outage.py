@@ -16,7 +16,9 @@ from typing import Any
 import pytest
 from dapr.ext.grpc import SubscriptionMessage, TopicEventResponse
 from sqlalchemy import event, select, text
+from sqlalchemy.exc import DBAPIError
 
+from sayso.errors import TransientError
 from sayso.ledger import Ledger
 from sayso.ledger.intake import receive
 from sayso.ledger.queries.health import alarms_raised
@@ -132,6 +134,40 @@ def test_a_disk_that_is_nearly_full_is_told_before_it_is(ledger: Ledger, sqlite_
     assert "ledger-disk-low" in ledger.read(alarms_raised)
     IntakeWatch(ledger, intake, AlarmSettings(disk_free_mib=1)).work()
     assert ledger.read(alarms_raised) == {}
+
+
+def test_a_server_that_has_become_read_only_keeps_messages_with_the_broker_until_it_is_written_to_again(postgresql_url: str) -> None:
+    """As after a fail-over, while the name still leads to the old server."""
+    admin, ledger, intake = Ledger(postgresql_url), Ledger(postgresql_url), Intake()
+    handler = receiver(ledger, lambda: None, intake)
+    name = ledger.engine.url.database
+    try:
+        admin.transact(lambda tx: tx.run(text(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')))
+        assert [answer(handler, SMALL), intake.stopped] == ["retry", True]
+        with pytest.raises(TransientError, match="read-only"):
+            ledger.transact(partial(receive, topic="purchases", original=SMALL))
+        admin.transact(lambda tx: tx.run(text(f'ALTER DATABASE "{name}" SET default_transaction_read_only = off')))
+        assert [answer(handler, SMALL), intake.stopped] == ["success", False]
+    finally:
+        admin.close()
+        ledger.close()
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "passes"),
+    [("57P01", True), ("57P02", True), ("57P03", True), ("57P05", True), ("25P03", True), ("25P04", True), ("25P02", False)],
+)
+def test_an_end_of_the_session_passes_and_a_statement_after_a_failed_one_is_a_bug(
+    postgresql_url: str, sqlstate: str, passes: bool
+) -> None:
+    raising = text(f"DO $$ BEGIN RAISE EXCEPTION 'said' USING ERRCODE = '{sqlstate}'; END $$")
+    ledger = Ledger(postgresql_url)
+    try:
+        with pytest.raises(TransientError if passes else DBAPIError, match="said"):
+            ledger.transact(lambda tx: tx.run(raising))
+        ledger.transact(partial(receive, topic="purchases", original=SMALL))
+    finally:
+        ledger.close()
 
 
 LANE = """

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from typer import Typer
 from typer.core import TyperGroup
 from typer.main import get_command
@@ -146,6 +147,15 @@ def test_no_test_sleeps_blindly() -> None:
         pauses = [call for name, call in calls(tree) if name.endswith("sleep") and "PAUSE" not in ast.unparse(call)]
         blind += [f"{place}:{call.lineno}" for call in pauses if call not in polling]
     assert not blind
+
+
+def test_no_property_test_asserts_on_time() -> None:
+    """The one profile of tests/conftest.py rules; no test sets its own deadline."""
+    assert settings.default is not None
+    assert settings.default.deadline is None
+    assert HealthCheck.too_slow in settings.default.suppress_health_check
+    own = [f"{place}:{call.lineno}" for place, tree in below("tests") for name, call in calls(tree) if name == "settings"]
+    assert not own
 
 
 def test_no_test_is_skipped() -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 from sayso.cli.output import ago, out, print_json, printable, say
 from sayso.errors import ConfigurationError
 from sayso.ledger import read_ledger_id
-from sayso.ledger.audit_key import load_audit_key
-from sayso.ledger.verifying import Verdict, anchors_in, lines_of, verify
+from sayso.ledger.audit_key import NO_KEY, load_audit_key
+from sayso.ledger.verifying import Verdict, anchors_in, lines_of, verify, was_sealed
 from sayso.stack_address import find_stack
 
 LOGS = ("subscribers.log.1", "subscribers.log")
@@ -25,7 +25,9 @@ def verify_chain(files: list[Path], *, as_json: bool) -> int:
         ledger_id = read_ledger_id(ledger)
         logs = [stack.settings.state_dir / "logs" / name for name in LOGS]
         anchors = anchors_in(lines_of([*logs, *files]), ledger_id)
-        verdict = verify(ledger, load_audit_key(stack.settings, may_create=False), ledger_id, anchors)
+        sealed = ledger.read(was_sealed)
+        key = load_audit_key(stack.settings, may_create=False) if anchors or sealed else NO_KEY
+        verdict = verify(ledger, key, ledger_id, anchors)
     finally:
         ledger.close()
     if as_json:
@@ -45,5 +47,7 @@ def _print(verdict: Verdict) -> None:
         console.print(f"{waiting}; the subscribers seal them within a second", markup=False)
     if verdict.findings:
         say(("the audit log was changed", "bold red"))
+    elif not verdict.sealed:
+        say(("nothing was sealed yet, so nothing can be verified", "yellow"))
     else:
         say(("the audit chain is whole", "green"))

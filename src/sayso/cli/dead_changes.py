@@ -29,6 +29,7 @@ Change = Callable[[Ledger, int], Answer | None]
 
 def replay_events(choice: Choice, actor: str, *, dry_run: bool, as_json: bool) -> int:
     """Drive them again; returns the exit code."""
+    choice.must_be_made()
     who = _named(actor, dry_run=dry_run)
     stack = find_stack()
     change = _Replay(stack.bindings(), stack.settings, who, dry_run)
@@ -37,6 +38,7 @@ def replay_events(choice: Choice, actor: str, *, dry_run: bool, as_json: bool) -
 
 def give_up_events(choice: Choice, actor: str, comment: str, *, dry_run: bool, as_json: bool) -> int:
     """Put them to rest; returns the exit code."""
+    choice.must_be_made()
     who = _named(actor, dry_run=dry_run)
     if not comment.strip() and not dry_run:
         raise ConfigurationError('say why: --comment "the order was cancelled by phone"')

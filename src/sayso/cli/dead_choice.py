@@ -52,6 +52,11 @@ class Choice:
         )
         return cls(tuple(references), wanted, everything)
 
+    def must_be_made(self) -> None:
+        """Raise `ConfigurationError` when nothing was typed that chooses."""
+        if not self.references and self.wanted.is_empty and not self.everything:
+            raise ConfigurationError("say which events: their ids or numbers, a filter such as --state or --reason, or --all")
+
     def numbers(self, ledger: Ledger) -> list[int]:
         """The numbers of the chosen events, in ledger order; those named are taken in whatever state they are."""
         if self.references:
@@ -59,8 +64,7 @@ class Choice:
             if self.wanted.is_empty:
                 return sorted(set(named))
             return ledger.read(partial(dead_numbers, wanted=replace(self.wanted, numbers=tuple(named))))
-        if self.wanted.is_empty and not self.everything:
-            raise ConfigurationError("say which events: their ids or numbers, a filter such as --state or --reason, or --all")
+        self.must_be_made()
         return ledger.read(partial(dead_numbers, wanted=self.wanted))
 
     @staticmethod

@@ -13,6 +13,7 @@ import typer
 
 from sayso.cli.output import print_json, say
 from sayso.errors import ConfigurationError
+from sayso.settings import Settings
 from sayso.simulator.minimise import minimise, read_run, write_run
 from sayso.simulator.mutations import MUTATIONS
 from sayso.simulator.run import LEDGERS, Report, Run, simulate
@@ -30,6 +31,8 @@ def run_seeds(seed: int, events: int, seeds: int, ledger: str, mutation: str | N
     if ledger not in LEDGERS:
         raise ConfigurationError(f'no ledger "{ledger}"; valid: {", ".join(LEDGERS)}')
     runs = [read_run(replay)] if replay else [Run(seed + number, events, ledger, mutation) for number in range(seeds)]
+    bindings = Settings().config_dir / "bindings.yaml"
+    runs = [dataclasses.replace(run, bindings=bindings) for run in runs]
     with ledger_urls(runs[0].ledger) as new_url:
         reports = []
         for number, each in enumerate(runs, 1):

@@ -25,6 +25,9 @@ from pydantic import (
 from sayso.contracts.cases import Outcome
 from sayso.contracts.money import Amount
 
+DEPTH_MAX = 64
+"""Levels of what is raised past the ledger; no contract needs more than two, and writing very many fails the case."""
+
 ANSWERS_TO = "answers_to"
 """Field of an activity's answer: the activity that gave it."""
 
@@ -108,20 +111,41 @@ class RaisedEvent(Snapshot):
 
     @classmethod
     def from_engine(cls, instance_id: str, name: str, payload: Any) -> RaisedEvent:
-        """Read a payload that the engine hands over; one raised past the ledger gets the hash of its content as identity."""
+        """Read a payload that the engine hands over, whatever it is; what lies deeper than `DEPTH_MAX` counts for nothing.
+
+        One raised past the ledger gets the hash of its content as identity.
+        """
         if isinstance(payload, str):  # the Dapr CLI encodes its input a second time
             try:
                 payload = json.loads(payload)
             except (ValueError, RecursionError):
                 payload = {"text": payload}
+        plain = _plain(payload)
         with suppress(ValidationError):  # what only looks like ours must not fail the case
-            ours = cls.model_validate(payload)
+            ours = cls.model_validate(plain)
             if ours.name == name and ours.seq is not None:  # the dispatcher raises rows of the ledger only
                 return ours
-        data = payload if isinstance(payload, dict) else {"value": payload}
+        data = plain if isinstance(plain, dict) else {"value": plain}
         content = json.dumps([instance_id, name.lower(), data], sort_keys=True, default=str)
         identity = hashlib.sha256(content.encode()).hexdigest()
         return cls(seq=None, identity=identity, name=name, received_at=None, data=data, channel="dapr-api")
+
+
+def _plain(value: Any, depth: int = 1) -> Any:
+    """JSON, no deeper than may be, with names that UTF-8 can write. A replay finds the same, however deep its own stack is."""
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if depth > DEPTH_MAX:
+        return None
+    if isinstance(value, dict):
+        return {_writable(str(name)): _plain(inner, depth + 1) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner, depth + 1) for inner in value]
+    return type(value).__name__  # the SDK makes an object of a dict with its own marker
+
+
+def _writable(name: str) -> str:
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 class Refusal(Snapshot):

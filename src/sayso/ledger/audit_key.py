@@ -36,6 +36,10 @@ class AuditKey:
         return hmac.digest(self.secret, b"sayso audit key", hashlib.sha256).hex()[:16]
 
 
+NO_KEY = AuditKey(b"")
+"""Of a ledger that was never sealed: it has nothing that a key could be tried on."""
+
+
 def load_audit_key(settings: Settings, *, may_create: bool) -> AuditKey:
     """The key that the settings name; `ConfigurationError` when there is none and none may be made, or it is too short."""
     if settings.audit.key is not None:

@@ -102,16 +102,17 @@ def enter_case(tx: Transaction, case_input: CaseInput, seq: int, rules: Rules, *
         },
     )
     if not automatic:
-        ask_for_approval(tx, case_input, policy.describe(case_input.request))
+        ask_for_approval(tx, case_input, tx.now_ms)
     audit.record(tx, "case-opened", channel=channel, instance_id=case.instance_id, event_seq=seq, workflow=case.workflow, key=case.key)
     if bind_held_events(tx, case, rules.settings.limits) and "due_at_ms" not in row:
         tx.run(_MAKE_DUE, {"this_case": case.instance_id, "due_at_ms": tx.now_ms})
 
 
-def ask_for_approval(tx: Transaction, case_input: CaseInput, what: str) -> None:
-    """Open the case's first approval task, and tell everyone who is asked."""
+def ask_for_approval(tx: Transaction, case_input: CaseInput, opened_at_ms: int) -> None:
+    """The first approval task of a case, and what is asked of whom; asked once more it is the same event and the same notice."""
     case, plan = case_input.case, case_input.plan
-    due_at_ms = tx.now_ms + int(plan.approval_timeout_seconds * 1000)
+    what = POLICIES[case.workflow].describe(case_input.request)
+    due_at_ms = opened_at_ms + int(plan.approval_timeout_seconds * 1000)
     tx.run(
         _INSERT_TASK,
         {
@@ -119,7 +120,7 @@ def ask_for_approval(tx: Transaction, case_input: CaseInput, what: str) -> None:
             "stage": STAGE,
             "assigned_to": plan.approver_group,
             "state": "open",
-            "created_at_ms": tx.now_ms,
+            "created_at_ms": opened_at_ms,
             "due_at_ms": due_at_ms,
         },
     )

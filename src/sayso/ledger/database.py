@@ -21,7 +21,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Executable, Row, TextClause, create_engine, event
-from sqlalchemy.engine import CursorResult, make_url
+from sqlalchemy.engine import CursorResult, ExceptionContext, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from sayso.errors import ConfigurationError, TransientError
@@ -45,6 +45,9 @@ SERVER_TIMEOUTS: Mapping[str, int] = MappingProxyType(
 
 TRY_AGAIN = frozenset({"40001", "40P01", "23505"})
 """PostgreSQL's serialization failure, deadlock, and unique violation: somebody else was first, and the next try sees it."""
+
+WRONG_SERVER = frozenset({"25006", "25P03", "25P04"})
+"""PostgreSQL is read-only (failed over, or about to be), or has ended an idle or a long session: internal errors to the driver."""
 
 
 @dataclass(frozen=True)
@@ -205,7 +208,15 @@ def _ours(error: Exception) -> Exception:
 
 
 def _server_engine(url: str) -> Engine:
-    return create_engine(url, pool_size=10, max_overflow=40, connect_args=dict(SERVER_TIMEOUTS))
+    engine = create_engine(url, pool_size=10, max_overflow=40, connect_args=dict(SERVER_TIMEOUTS))
+
+    @event.listens_for(engine, "handle_error")
+    def _count_as_lost(context: ExceptionContext) -> None:
+        """The next try gets a fresh connection, and with it perhaps the server that is written to by now."""
+        if getattr(context.original_exception, "sqlstate", None) in WRONG_SERVER:
+            context.is_disconnect = True
+
+    return engine
 
 
 def _sqlite_engine(url: str) -> Engine:

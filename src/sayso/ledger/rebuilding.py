@@ -15,12 +15,12 @@ from sayso.contracts.workflow_io import Account, CaseInput, Closing, StepInput
 from sayso.ledger import audit
 from sayso.ledger.adopting import adopt, adopt_start
 from sayso.ledger.alerts import alert
-from sayso.ledger.cases import bind_held_events, lock_case_key
+from sayso.ledger.cases import ask_for_approval, bind_held_events, lock_case_key
 from sayso.ledger.closing import close_case
 from sayso.ledger.database import Transaction
 from sayso.ledger.driving import RUNNING
 from sayso.ledger.reconciling import Check, locked_case
-from sayso.ledger.schema import case_keys, cases, tasks
+from sayso.ledger.schema import case_keys, cases
 from sayso.ledger.steps import complete_step
 from sayso.policy import POLICIES, STAGE
 from sayso.settings import LimitSettings
@@ -83,9 +83,9 @@ def _renumbered(step: StepInput, numbers: dict[int | None, int]) -> StepInput:
 
 
 def _insert_case(tx: Transaction, given: CaseInput, run: int) -> None:
-    ref, plan = given.case, given.plan
-    opened_at_ms = int(ref.opened_at.timestamp() * 1000)
-    automatic = POLICIES[ref.workflow].automatic(plan, given.request)
+    ref = given.case
+    opened_at_ms = round(ref.opened_at.timestamp() * 1000)
+    automatic = POLICIES[ref.workflow].automatic(given.plan, given.request)
     generation = {"this_workflow": ref.workflow, "this_key": ref.key, "generations": ref.generation}
     tx.run(_COUNT_GENERATION, generation)
     values = {
@@ -107,15 +107,7 @@ def _insert_case(tx: Transaction, given: CaseInput, run: int) -> None:
     }
     tx.run(_INSERT_CASE, values)
     if not automatic:
-        task = {
-            "instance_id": ref.instance_id,
-            "stage": STAGE,
-            "assigned_to": plan.approver_group,
-            "state": "open",
-            "created_at_ms": opened_at_ms,
-            "due_at_ms": opened_at_ms + int(plan.approval_timeout_seconds * 1000),
-        }
-        tx.run(_INSERT_TASK, task)
+        ask_for_approval(tx, given, opened_at_ms)
     audit.record(tx, "case-rebuilt", instance_id=ref.instance_id, channel="reconciler", workflow=ref.workflow, key=ref.key)
     bind_held_events(tx, ref, LimitSettings())
 
@@ -125,7 +117,6 @@ _OPEN = select(cases.c.instance_id).where(
     cases.c.workflow == bindparam("workflow"), cases.c.key == bindparam("key"), cases.c.phase != "closed"
 )
 _INSERT_CASE: Any = insert(cases)
-_INSERT_TASK: Any = insert(tasks)
 _COUNT_GENERATION = update(case_keys).where(
     case_keys.c.workflow == bindparam("this_workflow"), case_keys.c.key == bindparam("this_key")
 )

@@ -102,7 +102,7 @@ def _copy_or_ask(tx: Transaction, case_input: CaseInput, failed: Row[Any]) -> No
     if task is not None:
         tx.run(insert(tasks), {**task._mapping, "instance_id": case_input.case.instance_id})
     elif not policy.automatic(case_input.plan, case_input.request):
-        ask_for_approval(tx, case_input, policy.describe(case_input.request))
+        ask_for_approval(tx, case_input, tx.now_ms)
 
 
 _INSERT_CASE: Any = insert(cases)

@@ -65,6 +65,11 @@ def verify(ledger: Ledger, key: AuditKey, ledger_id: str, anchors: Mapping[int, 
     return ledger.read(lambda tx: _verify(tx, key, ledger_id, anchors))
 
 
+def was_sealed(tx: Transaction) -> bool:
+    """Whether a chain was begun; an entry with a number says so too, should the chain's row be gone."""
+    return chain_head(tx) is not None or tx.one(select(audit.c.seq).where(audit.c.number.isnot(None)).limit(1)) is not None
+
+
 def _verify(tx: Transaction, key: AuditKey, ledger_id: str, anchors: Mapping[int, str]) -> Verdict:
     head = chain_head(tx)
     waiting = tx.all(select(func.count().label("entries"), func.min(audit.c.at_ms).label("since")).where(audit.c.number.is_(None)))[0]

@@ -67,3 +67,10 @@ def test_a_missing_key_and_a_missing_file_are_said(sayso: Sayso, sealed: World, 
     answer = sayso("audit", "verify")
     assert answer.code == 2
     assert "audit.key is missing" in answer.err
+
+
+def test_a_ledger_that_was_never_sealed_is_not_said_to_be(sayso: Sayso, world: World) -> None:
+    world.ledger.transact(partial(record, action="counted"))
+    answer = sayso("audit", "verify")
+    assert (answer.code, "0 entries sealed" in answer.out, "1 entries are not sealed yet" in answer.out) == (0, True, True)
+    assert "nothing was sealed yet" in answer.err

@@ -78,6 +78,8 @@ def test_giving_up_needs_a_name_and_a_reason(failed: World, sayso: Sayso) -> Non
 def test_nothing_chosen_is_not_everything(failed: World, sayso: Sayso) -> None:
     answer = sayso("dead", "replay", "--as", "alice")
     assert (answer.code, "--all" in answer.err) == (2, True)
+    for command in ("replay", "give-up"):
+        assert "say which events" in sayso("dead", command).err
     assert sayso("dead", "replay", "--reason", "no such words", "--as", "alice").code == 1
     assert sayso("dead", "give-up", "nothing", "--as", "alice", "--comment", "x").code == 1
     assert failed.states == ["expired", "started", "rejected"]

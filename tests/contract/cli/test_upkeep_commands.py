@@ -95,3 +95,11 @@ def test_a_span_that_is_none_is_refused(sayso: Sayso, ended: World, text: str) -
     assert answer.code == 2
     assert "ISO 8601" in answer.err
     assert len(ended.rows(cases)) == 1
+
+
+def test_a_simulation_takes_the_bindings_of_the_configuration_folder(
+    sayso: Sayso, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAYSO_CONFIG_DIR", str(place / "nowhere"))
+    answer = sayso("simulate", "--events", "1")
+    assert (answer.code, f"{place / 'nowhere' / 'bindings.yaml'}: cannot be read" in answer.err) == (2, True)

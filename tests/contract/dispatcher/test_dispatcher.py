@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 from office import SETTINGS, Office
+from structlog.testing import capture_logs
 
 from sayso.correlation.correlate import correlate
-from sayso.ledger.driving import lease_jobs
+from sayso.ledger.driving import lease_jobs, settle
 from sayso.ledger.intake import receive
 from sayso.ledger.outbox import lease_outgoing
 from sayso.ledger.schema import events, outbox
@@ -282,3 +283,23 @@ def test_every_event_has_its_end_and_every_failed_one_its_dead_letter(office: Of
     office.wait_until(lambda: len(office.broker.on("deadletters")) == len(failed))
     assert [event["saysoreason"] for event in office.broker.on("deadletters")] == [row.reason for row in failed]
     assert "cancelling was refused: Sold out" in office.cases[0].reason
+
+
+def test_an_unexpected_error_of_recording_is_logged_and_the_lease_runs_out(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    failures = iter([ValueError("a bug")])
+
+    def settle_later(*arguments: Any, **named: Any) -> bool:
+        for failure in failures:
+            raise failure
+        return settle(*arguments, **named)
+
+    def said(logged: Any) -> list[tuple[str, str]]:
+        lines = [line for line in logged if line["event"] == "not recorded, will be driven again"]
+        return [(line["log_level"], line["instance_id"]) for line in lines]
+
+    monkeypatch.setattr("sayso_subscribers.drive.settle", settle_later)
+    with capture_logs() as logged:
+        office.open()
+        office.buy()
+        office.wait_until(lambda: office.cases and office.cases[0].phase == "running" and said(logged))
+    assert said(logged) == [("error", office.instance_id)]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import rfc8785
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis.strategies import characters, dictionaries, integers, none
 from hypothesis.strategies import text as text_of
 from ledger_world import World
@@ -86,7 +86,6 @@ TEXTS = text_of(characters(codec="utf-8"))
 VALUES = none() | TEXTS | integers(-(2**53) + 1, 2**53 - 1)
 
 
-@settings(deadline=None)
 @given(dictionaries(NAMES, VALUES | dictionaries(NAMES, VALUES)))
 def test_what_is_sealed_is_rfc_8785(document: dict[str, Any]) -> None:
     assert canonical(document) == rfc8785.dumps(document)

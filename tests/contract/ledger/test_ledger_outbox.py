@@ -6,7 +6,7 @@ import base64
 import json
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from ledger_world import World, cloudevent
@@ -25,6 +25,9 @@ from sayso.ledger.outbox import (
     publish,
 )
 from sayso.ledger.schema import notices, outbox
+from sayso.notices.sender import NoticeSender
+from sayso.settings import DispatcherSettings
+from sayso_worker.activities.send_notices import NoticeLane
 
 
 def queue(ledger: Ledger, *event_ids: str, topic: str = "outcomes") -> None:
@@ -148,3 +151,32 @@ def test_what_may_not_stand_in_an_attribute_is_blanked(world: World) -> None:
     world.route()
     for row in world.rows(outbox):
         assert not any(ord(character) < 0x20 for character in json.loads(row.body)["saysoreason"])
+
+
+class Post:
+    """Sends all notices but one, on which it fails as nobody expected."""
+
+    def __init__(self, broken: str) -> None:
+        self.broken = broken
+        self.sent: list[str] = []
+
+    def send(self, recipient: str, title: str, body: str, notice_id: str) -> None:
+        if notice_id == self.broken:
+            raise KeyError("a bug")
+        self.sent.append(notice_id)
+
+
+def test_a_notice_that_fails_unexpectedly_takes_no_other_with_it(world: World) -> None:
+    for key in ("PO-1", "PO-2", "PO-3"):
+        world.buy(key)
+    first, second, third = (row.notice_id for row in world.rows(notices))
+    post = Post(broken=second)
+    lane = NoticeLane(world.ledger, cast("NoticeSender", post), DispatcherSettings())
+    lane.work()
+    lane.work()
+    assert post.sent == [first, third]
+    assert [(row.sent_at_ms is not None, row.last_error) for row in world.rows(notices)] == [
+        (True, None),
+        (False, "internal error: KeyError: 'a bug'"),
+        (True, None),
+    ]

@@ -79,6 +79,21 @@ def test_a_case_that_the_ledger_does_not_know_is_rebuilt_with_its_end(ended: Wor
     assert [row.event_id for row in ended.rows(outbox) if row.topic == "outcomes"] == [f"{case.instance_id}:closed"]
 
 
+@pytest.mark.parametrize("paid", [True, False])
+def test_what_a_rebuilt_case_asks_for_is_asked_once_more_under_the_same_ids(ended: World, paid: bool) -> None:
+    """It may not have been published before the loss."""
+
+    def asked() -> list[Any]:
+        requests = [(row.event_id, json.loads(row.body)["data"]) for row in ended.rows(outbox) if row.topic == "approval-requests"]
+        return [*requests, *((row.notice_id, row.title, row.body) for row in ended.rows(notices)), ended.task.due_at_ms]
+
+    account, before = account_of(ended, paid=paid), asked()
+    assert [len(ended.rows(outbox)) > 0, len(before)] == [True, 3]
+    forget_everything(ended)
+    assert record(ended, account)
+    assert asked() == before
+
+
 def test_a_case_that_still_runs_is_rebuilt_to_where_it_is_and_compared_at_once(ended: World) -> None:
     account = account_of(ended, paid=False)
     forget_everything(ended)

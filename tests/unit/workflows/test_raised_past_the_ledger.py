@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from sayso.contracts.approvals import ApprovalDecided
+from sayso.gate import UNSTORABLE
 from sayso.settings import Settings
 
 APPROVAL = {"approved": True, "approver": "bob", "reason": None}
@@ -92,6 +94,56 @@ def test_a_raw_payment_or_withdrawal_is_held_to_its_contract(open_order: Any, na
     assert case.run.status == "RUNNING", case.run.failure
     (reason,) = case.refusals.values()
     assert len(reason) < 500
+
+
+def nested(depth: int) -> Any:
+    value: Any = "deep"
+    for _ in range(depth // 2):
+        value = [{"in": value}]
+    return value
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"x": nested(300)},
+        {"x": nested(800)},
+        {"x": ["\ud800", {"\udfff": "\ud800"}]},
+        {"\ud800": 1},
+        {"x": ["\x00"]},
+        {"x": {"__durabletask_autoobject__": True, "a": {"__durabletask_autoobject__": True}}},
+    ],
+    ids=["deep", "deeper", "unpaired surrogates", "a name that cannot be written", "NUL", "the SDK's own marker"],
+)
+def test_what_no_contract_knows_neither_fails_the_case_nor_is_kept(open_request: Any, more: dict[str, Any]) -> None:
+    case = open_request()
+    case.receive(("approval_received", {**APPROVAL, **more}))
+    assert case.run.failure is None
+    assert case.run.result["approver"] == "bob"
+    (kept,) = case.step("execute_approved_action").direct
+    assert kept.data.keys() <= set(ApprovalDecided.model_fields)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [{"approver": "bob", "\ud800 means no": 1}, {"approver": "bob", "nul \x00": 1}, {"approved": True, "approver": "b\ud800b"}],
+)
+@pytest.mark.parametrize("seq", [None, 7], ids=["as it is", "dressed as an event of the ledger"])
+def test_a_refusal_quotes_nothing_that_cannot_be_stored(open_order: Any, data: dict[str, Any], seq: int | None) -> None:
+    dressed = {"seq": seq, "identity": "i", "name": "approval_received", "received_at": None, "data": data}
+    case = open_order()
+    case.receive(("approval_received", data if seq is None else dressed))
+    assert case.run.status == "RUNNING", case.run.failure
+    (reason,) = case.refusals.values()
+    assert not UNSTORABLE.search(reason)
+
+
+@pytest.mark.parametrize("approver", ["b\x00b", "b\ud800b"])
+def test_one_dressed_as_an_event_of_the_ledger_is_held_to_what_can_be_stored(open_request: Any, approver: str) -> None:
+    data = {"approved": True, "approver": approver}
+    case = open_request()
+    case.receive(("approval_received", {"seq": 7, "identity": "i", "name": "approval_received", "received_at": None, "data": data}))
+    assert "cannot be stored" in case.refusals[7]
 
 
 def test_a_raw_payment_needs_no_order_id_because_the_instance_is_named(open_order: Any) -> None:

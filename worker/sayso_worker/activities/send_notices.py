@@ -34,7 +34,7 @@ class NoticeLane:
         """Send one batch; a notice that fails waits and does not hold up the others."""
         batch = self._ledger.transact(partial(lease_notices, lease_ms=LEASE_MS, limit=BATCH))
         until = time.monotonic() + SENDING_SECONDS
-        sent, left = [], []
+        sent, left, failed = [], [], []
         for notice in batch:
             if time.monotonic() > until:
                 left.append(notice.seq)
@@ -44,11 +44,15 @@ class NoticeLane:
                 sent.append(notice.seq)
             except SaysoError as error:
                 log.warning("notice not sent, will be tried again", notice=notice.notice_id, error=str(error))
-                delay_ms = backoff_ms(notice.attempts, self._settings.retry_interval_max)
-                late = partial(postpone, table=notices, seqs=[notice.seq], delay_ms=delay_ms, error=str(error))
-                self._ledger.transact(late)
-        if sent:
+                failed.append((notice, str(error)))
+            except Exception as error:  # a bug of ours on one notice must not have the others sent twice, or not at all
+                log.exception("notice not sent, will be tried again", notice=notice.notice_id)
+                failed.append((notice, f"internal error: {type(error).__name__}: {error}"))
+        if sent:  # first: what fails from here on would send them again
             self._ledger.transact(partial(mark_sent, seqs=sent))
+        for notice, why in failed:
+            delay_ms = backoff_ms(notice.attempts, self._settings.retry_interval_max)
+            self._ledger.transact(partial(postpone, table=notices, seqs=[notice.seq], delay_ms=delay_ms, error=why))
         if left:
             self._ledger.transact(partial(postpone, table=notices, seqs=left, delay_ms=0, error="its turn did not come in time"))
         return len(batch) == BATCH

@@ -27,6 +27,7 @@ from sayso.contracts.workflow_io import (
     StepInput,
 )
 from sayso.errors import EffectFailedError, SaysoError
+from sayso.gate import UNSTORABLE
 
 Yields = Generator[Any, Any, Any]
 
@@ -104,7 +105,7 @@ class Journal:
         return now if now.tzinfo else now.replace(tzinfo=UTC)
 
     def use(self, event: RaisedEvent) -> None:
-        """The workflow acts on this event."""
+        """The workflow acts on this event, whose data are what its contract made of them: they go into the step as they are."""
         if event.seq is not None:
             self._used.append(event.seq)
             self.handled.append(event.seq)
@@ -114,7 +115,7 @@ class Journal:
 
     def refuse(self, event: RaisedEvent, reason: str) -> None:
         """The workflow saw this event and does not act on it."""
-        self._refused.append(Refusal(seq=event.seq, reason=reason))
+        self._refused.append(Refusal(seq=event.seq, reason=UNSTORABLE.sub("\ufffd", reason)))  # it may quote the event
         if event.seq is not None:
             self.handled.append(event.seq)
 

@@ -136,9 +136,10 @@ def _await(
         while (event := (yield from mailbox.next([*waits_for, *also_takes]))) is not None:
             if event.name in leaves_late and came_late(stage, event):
                 continue
-            verdict = _judged(journal, stage, event, judge)
-            if not isinstance(verdict, Refused):
-                journal.use(event)
+            validated = _validated(journal, stage, event)
+            verdict = validated if isinstance(validated, Refused) else judge(validated)
+            if not isinstance(verdict, Refused) and not isinstance(validated, Refused):
+                journal.use(validated)
                 return verdict
             journal.refuse(event, verdict.reason)
             yield from journal.record_refusals()
@@ -161,8 +162,11 @@ def _await(
     return None
 
 
-def _judged(journal: Journal, stage: Stage, event: RaisedEvent, judge: Judge) -> Any:
-    """Hold every event to the contract of its name too: one raised past the ledger was validated by nobody."""
+def _validated(journal: Journal, stage: Stage, event: RaisedEvent) -> RaisedEvent | Refused:
+    """Hold every event to the contract of its name too: one raised past the ledger was validated by nobody.
+
+    Nothing that the contract does not know is left of it.
+    """
     refusal = admit(stage, event)
     if refusal is not None:
         return refusal
@@ -171,7 +175,7 @@ def _judged(journal: Journal, stage: Stage, event: RaisedEvent, judge: Judge) ->
         payload = contract.events[event.name].model_validate({contract.key_field: journal.case.key, **event.data})
     except ValidationError as error:
         return Refused(explain(error))
-    return judge(event.model_copy(update={"data": payload.model_dump(mode="json")}))
+    return event.model_copy(update={"data": payload.model_dump(mode="json")})
 
 
 def _withdraw(stage: Stage, event: RaisedEvent) -> Withdrawn | Refused:
