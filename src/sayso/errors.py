@@ -1,6 +1,7 @@
 """The errors of Sayso, divided by what the caller does with them.
 
-In: nothing. Out: one root, four subclasses. A rejected or expired approval is a result, not an error.
+In: nothing. Out: one root, four subclasses (and one that a workflow must tell from the others). A rejected or expired approval is a
+result, not an error.
 """
 
 from __future__ import annotations
@@ -28,6 +29,10 @@ class TransientError(SaysoError):
     """The attempt failed for now (broker, sidecar, database, network): try again later."""
 
     exit_code = 5
+
+
+class EffectFailedError(TransientError):
+    """The service that an activity asked did not do it, or did not say so; the text is the service's own words."""
 
 
 class ConfigurationError(SaysoError):

@@ -13,8 +13,8 @@ from types import MappingProxyType
 from typing import Any
 
 from sayso.contracts.requests import Priority
-from sayso.contracts.workflow_io import Plan
-from sayso.settings import Settings
+from sayso.contracts.workflow_io import Plan, Retries
+from sayso.settings import RetrySettings, Settings
 
 STAGE = "approval"
 """The one stage that the shipped plans have today."""
@@ -60,6 +60,21 @@ def _task_plan(settings: Settings) -> Plan:
         approval_timeout_seconds=settings.task.manager_timeout.total_seconds(),
         accept_raw_raise=settings.accept_raw_raise,
         approvers_only=settings.approvers_only,
+    )
+
+
+def asks_nobody(_plan: Plan, _request: Mapping[str, Any]) -> bool:
+    """`automatic` of a workflow that needs no approval."""
+    return True
+
+
+def planned_retries(settings: RetrySettings) -> Retries:
+    """The settings as the plan has them."""
+    return Retries(
+        first_interval_seconds=settings.first_interval.total_seconds(),
+        coefficient=settings.coefficient,
+        interval_max_seconds=settings.interval_max.total_seconds(),
+        attempts=settings.attempts,
     )
 
 

@@ -27,6 +27,15 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class RetrySettings(Section):
+    """How often and how long something is tried that may fail for good."""
+
+    first_interval: timedelta = Field(timedelta(seconds=1), gt=timedelta(0), description="Pause before the second attempt.")
+    coefficient: float = Field(2.0, ge=1, le=100, description="By which each further pause is longer.")
+    interval_max: timedelta = Field(timedelta(minutes=1), gt=timedelta(0), description="Longest pause.")
+    attempts: int = Field(5, ge=1, le=100, description="How many attempts in all.")
+
+
 class ApprovalSettings(Section):
     """`approval_workflow`."""
 

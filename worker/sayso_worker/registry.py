@@ -31,6 +31,7 @@ STEPS: Mapping[str, Effect | None] = MappingProxyType(
         "cancel_order": cancel_order,
         "assign_task": assign_task,
         "record_refusal": None,
+        "await_ledger": None,
         "close_case": None,
     }
 )

@@ -37,15 +37,26 @@ class CaseRef(Snapshot):
     opened_at: datetime
 
 
+class Retries(Snapshot):
+    """How often and how long something is tried that may fail for good: `attempts` in all, the pauses growing by `coefficient`."""
+
+    first_interval_seconds: float
+    coefficient: float
+    interval_max_seconds: float
+    attempts: int
+
+
 class Plan(Snapshot):
-    """What the settings say for this one case, taken when it was opened."""
+    """What the settings say for this one case, taken when it was opened. Who asks nobody has no time for an approval."""
 
     auto_approve_below: Amount | None = None
     approver_group: str = "managers"
-    approval_timeout_seconds: float
+    approval_timeout_seconds: float = 0
     payment_timeout_seconds: float | None = None
     accept_raw_raise: bool = False
     approvers_only: bool = False
+    retries: Retries | None = None
+    undo_retries: Retries | None = None
 
 
 class RaisedEvent(Snapshot):

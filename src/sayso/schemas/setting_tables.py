@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -24,26 +25,35 @@ A case keeps the settings that it was opened with.
 
 def settings_page() -> str:
     """The page's text."""
-    lines = [HEAD, "## General", "", *_table(Settings, ())]
-    for name, field in Settings.model_fields.items():
-        if _is_section(field.annotation):
-            section: type[BaseModel] = field.annotation  # type: ignore[assignment]
-            lines += ["", f"## {name}", "", " ".join((section.__doc__ or "").split()), "", *_table(section, (name,))]
+    defaults = {name: field.default for name, field in Settings.model_fields.items()}
+    lines = [HEAD, "## General", "", *_table(Settings, defaults, ())]
+    for name, section in defaults.items():
+        if isinstance(section, Section):
+            lines += _section(section, (name,))
     lines += ["", "## Read by the local stack, the components and the containers", "", "| variable | meaning |", "|---|---|"]
     lines += [f"| `{variable_of((name,))}` | {meaning} |" for name, meaning in OTHER_VARIABLES.items()]
     return "\n".join(lines) + "\n"
 
 
-def _table(model: type[BaseModel], place: tuple[str, ...]) -> list[str]:
+def _section(section: Section, place: tuple[str, ...]) -> list[str]:
+    """A group of settings; groups within it follow, with the defaults that they have there."""
+    kind = type(section)
+    defaults = {name: getattr(section, name) for name in kind.model_fields}
+    lines = ["", f"## {'.'.join(place)}", "", " ".join((kind.__doc__ or "").split())]
+    if any(not isinstance(default, Section) for default in defaults.values()):
+        lines += ["", *_table(kind, defaults, place)]
+    for name, inner in defaults.items():
+        if isinstance(inner, Section):
+            lines += _section(inner, (*place, name))
+    return lines
+
+
+def _table(model: type[BaseModel], defaults: Mapping[str, Any], place: tuple[str, ...]) -> list[str]:
     rows = ["| variable | default | meaning |", "|---|---|---|"]
     for name, field in model.model_fields.items():
-        if not _is_section(field.annotation):
-            rows.append(f"| `{variable_of((*place, name))}` | `{_written(field.default)}` | {field.description} |")
+        if not isinstance(defaults[name], Section):
+            rows.append(f"| `{variable_of((*place, name))}` | `{_written(defaults[name])}` | {field.description} |")
     return rows
-
-
-def _is_section(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, Section)
 
 
 def _written(value: object) -> str:

@@ -31,6 +31,7 @@ class Call:
     instance: Instance
     asked: Asked
     attempt: int = 0
+    failures: int = 0
 
 
 class SimulatedEngine:
@@ -152,8 +153,17 @@ class SimulatedEngine:
         """A worker has done the activity."""
         self._inbox.append((call.instance, "answered", (call.asked.number, answer)))
 
+    def failed(self, call: Call, error: Exception) -> None:
+        """A worker could not do it: later again, as often as the retry policy says; then the workflow is told."""
+        call.failures += 1
+        if call.asked.attempts is None or call.failures < call.asked.attempts:
+            self.try_again(call)
+        else:
+            words = (type(error).__name__, str(error))
+            self._inbox.append((call.instance, "failed", (call.asked.number, words)))
+
     def try_again(self, call: Call) -> None:
-        """A worker could not do it: later again, as the retry policy says."""
+        """Nobody has answered it, or it failed: later again."""
         call.attempt += 1
         delay_ms = min(RETRY_FIRST_MS * 2 ** min(call.attempt, 10), RETRY_MAX_MS)
         self._at(self._clock.now_ms + delay_ms, call.instance, call)

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from dapr.ext.workflow._durabletask.internal.protos import TaskFailureDetails
 from dapr.ext.workflow._durabletask.task import CompletableTask, ExternalEventWithTimeoutTask
 
 Workflow = Callable[[Any, Any], Generator[Any, Any, Any]]
 Entry = tuple[datetime, str, Any]
-"""When, what (`raised`, `fired`, `answered`), and its content."""
+"""When, what (`raised`, `fired`, `answered`, `failed`), and its content."""
+UNLIMITED = 1_000
 
 
 class NotDeterministicError(AssertionError):
@@ -29,6 +31,8 @@ class Asked:
     number: int
     activity: str | None
     content: Any
+    attempts: int | None = None
+    """How often the activity is tried; None: until it is done."""
 
 
 class LightContext:
@@ -45,9 +49,9 @@ class LightContext:
         self._numbers = 0
 
     def call_activity(self, name: str, *, input: Any = None, retry_policy: Any = None) -> CompletableTask[Any]:  # noqa: A002
-        """Retries are the engine's."""
-        del retry_policy
-        return self._ask(name, input)
+        """Retries are the engine's; so many attempts as nobody makes within a run count as no limit."""
+        attempts = retry_policy.max_number_of_attempts if retry_policy is not None else 1
+        return self._ask(name, input, attempts if attempts < UNLIMITED else None)
 
     def create_timer(self, fire_at: datetime | timedelta) -> CompletableTask[Any]:
         """See the SDK."""
@@ -81,11 +85,11 @@ class LightContext:
         else:
             self._early.setdefault(name.lower(), []).append(payload)
 
-    def _ask(self, activity: str | None, content: Any) -> CompletableTask[Any]:
+    def _ask(self, activity: str | None, content: Any, attempts: int | None = None) -> CompletableTask[Any]:
         self._numbers += 1
         task: CompletableTask[Any] = CompletableTask()
         self.tasks[self._numbers] = task
-        self.asked.append(Asked(self._numbers, activity, content))
+        self.asked.append(Asked(self._numbers, activity, content, attempts))
         return task
 
 
@@ -162,7 +166,9 @@ class Instance:
         else:
             number, answer = content
             task = context.tasks.pop(number, None)
-            if task is not None:  # answered twice: the engine knows
+            if task is not None and kind == "failed":
+                task.fail(answer[1], TaskFailureDetails(errorType=answer[0], errorMessage=answer[1]))
+            elif task is not None:  # answered twice: the engine knows
                 task.complete(answer)
         self._resume()
 

@@ -197,9 +197,9 @@ class WorkerReplica:
             assert asked.activity is not None
             try:
                 answer = self._activities[asked.activity](None, asked.content)
-            except SaysoError:
+            except SaysoError as error:
                 self.process.in_hand.pop(run)
-                engine.try_again(call)
+                engine.failed(call, error)
                 return
             self._world.scheduler.point()
             self.process.in_hand.pop(run)

@@ -1,7 +1,8 @@
 """Steps: an optional effect, then one ledger transaction. Made once a process, around the ledger and the partner client.
 
 A rerun finds the step recorded and does nothing; between effect and record it repeats the effect under the same idempotency key,
-which the service knows. A step of a case that has ended does nothing.
+which the service knows. A step of a case that has ended does nothing. What goes wrong with the effect is an `EffectFailedError`, so
+that a workflow that tries it a few times only (`Journal.attempt`) can tell it from a ledger that was away for a while.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dapr.ext.workflow import WorkflowActivityContext
 
 from sayso.contracts.claim import claims_in
 from sayso.contracts.workflow_io import ANSWERS_TO, DeadlineInput, StepInput
-from sayso.errors import RefusedError
+from sayso.errors import EffectFailedError, RefusedError, SaysoError
 from sayso.ledger import Ledger
 from sayso.ledger import steps as ledger_steps
 from sayso.ledger.claims import with_large_texts
@@ -34,10 +35,15 @@ def step_activity(name: str, effect: Effect | None, ledger: Ledger, partners: Pa
             earlier = ledger.read(partial(ledger_steps.earlier_result, step=step))
             if earlier is not None:
                 return earlier
+            whole = _with_whole_arguments(ledger, step)
             try:
-                result = effect(partners, _with_whole_arguments(ledger, step))
+                result = effect(partners, whole)
             except RefusedError as error:
                 return {"refused": str(error)}
+            except SaysoError as error:
+                raise EffectFailedError(str(error)) from error
+            except Exception as error:
+                raise EffectFailedError(f"{type(error).__name__}: {error}") from error
         return ledger.transact(partial(ledger_steps.complete_step, step=step, result=result))
 
     def activity(_ctx: WorkflowActivityContext, raw: dict[str, Any]) -> dict[str, Any]:

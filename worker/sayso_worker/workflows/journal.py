@@ -8,13 +8,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Generator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from dapr.ext.workflow import DaprWorkflowContext, RetryPolicy
+from dapr.ext.workflow import DaprWorkflowContext, RetryPolicy, TaskFailedError
 
-from sayso.contracts.workflow_io import ANSWERS_TO, RECORDED_AT, Carried, CaseInput, Closing, RaisedEvent, Refusal, StepInput
-from sayso.errors import SaysoError
+from sayso.contracts.workflow_io import (
+    ANSWERS_TO,
+    RECORDED_AT,
+    Carried,
+    CaseInput,
+    Closing,
+    RaisedEvent,
+    Refusal,
+    Retries,
+    StepInput,
+)
+from sayso.errors import EffectFailedError, SaysoError
 
 Yields = Generator[Any, Any, Any]
 
@@ -25,12 +36,35 @@ STEP_RETRIES = RetryPolicy(
     max_number_of_attempts=1_000,  # Dapr has no endless setting: this is most of a day
 )
 
-
 MISPLACED_MAX = 5
+LEDGER_AWAY_MAX = 50
+"""How often an effect is attempted anew because the ledger, not the service, was away; each time it was waited for."""
+
+
+def retry_policy(retries: Retries) -> RetryPolicy:
+    """The plan's retries as the engine takes them."""
+    return RetryPolicy(
+        first_retry_interval=timedelta(seconds=retries.first_interval_seconds),
+        backoff_coefficient=retries.coefficient,
+        max_retry_interval=timedelta(seconds=retries.interval_max_seconds),
+        max_number_of_attempts=retries.attempts,
+    )
+
+
+@dataclass(frozen=True)
+class Failed:
+    """An effect did not come about, in the service's words; `unknown`: it may have happened all the same."""
+
+    error: str
+    unknown: bool
 
 
 class MisplacedAnswersError(SaysoError):
     """The engine gives one activity the answers of others."""
+
+
+class LedgerAwayError(SaysoError):
+    """The ledger comes and goes: nothing can be recorded."""
 
 
 class Journal:
@@ -78,11 +112,35 @@ class Journal:
 
     def step(self, name: str, arguments: dict[str, Any] | None = None, **record: Any) -> Yields:
         """Call the activity `name` once, with what has collected; gives its result."""
+        step = self._prepared(name, arguments, record)
+        result = yield from self.call(name, step.model_dump(mode="json"))
+        return self._taken(result)
+
+    def attempt(self, name: str, arguments: dict[str, Any] | None = None, *, retries: RetryPolicy, **record: Any) -> Yields:
+        """As `step`, but an effect that fails is tried as often as `retries` says, then given up: its result, or `Failed`.
+
+        What has collected stays for the next step then. Only the service's failures count: while the ledger is away, `await_ledger`
+        is tried for most of a day, and then the effect again, under the same idempotency key.
+        """
+        given = self._prepared(name, arguments, record).model_dump(mode="json")
+        for _ in range(LEDGER_AWAY_MAX):
+            try:
+                result = yield from self.call(name, given, retries)
+            except TaskFailedError as error:
+                if error.details.error_type == EffectFailedError.__name__:
+                    return Failed(error.details.message, unknown=True)
+            else:
+                return Failed(result["refused"], unknown=False) if "refused" in result else self._taken(result)
+            yield from self.step("await_ledger")
+        raise LedgerAwayError(f"{name} was given up: the ledger was away {LEDGER_AWAY_MAX} times")
+
+    def _prepared(self, name: str, arguments: dict[str, Any] | None, record: dict[str, Any]) -> StepInput:
+        """The next step of this name, with what has collected."""
         if record.get("closing") is not None:
             self._refuse_leftovers()
         iteration = self._iterations[name]
         self._iterations[name] += 1
-        step = StepInput(
+        return StepInput(
             case=self.case,
             step=name,
             iteration=iteration,
@@ -92,7 +150,9 @@ class Journal:
             direct=list(self._direct),
             **record,
         )
-        result = yield from self.call(name, step.model_dump(mode="json"))
+
+    def _taken(self, result: dict[str, Any]) -> dict[str, Any]:
+        """The result of a step; what had collected is recorded with it."""
         if RECORDED_AT in result:
             self.recorded_at = datetime.fromisoformat(result[RECORDED_AT])
         if "refused" not in result:  # a refused effect has recorded nothing: the next step carries it all
@@ -101,14 +161,14 @@ class Journal:
             self._refused.clear()
         return result
 
-    def call(self, activity: str, given: dict[str, Any]) -> Yields:
+    def call(self, activity: str, given: dict[str, Any], retries: RetryPolicy = STEP_RETRIES) -> Yields:
         """Call an activity; gives its answer. One that answers another call is passed over, and the call is made again.
 
         daprd may put one there: when a turn's state could not be stored, the turn is run again, may take another way, and finds the
         answer to what it called the first time under the same number (ADR 0006).
         """
         for _ in range(MISPLACED_MAX):
-            answer = yield self.ctx.call_activity(activity, input=given, retry_policy=STEP_RETRIES)
+            answer = yield self.ctx.call_activity(activity, input=given, retry_policy=retries)
             if answer.get(ANSWERS_TO, activity) == activity:
                 return answer
         raise MisplacedAnswersError(f"{activity} got the answers of other calls {MISPLACED_MAX} times")

@@ -23,7 +23,7 @@ from sayso.ledger.queries.views import CaseView
 from sayso.ledger.schema import case_keys, events
 from sayso.ledger.states import RESENT, EventState
 from sayso.ledger.tombstones import PRUNED_CONTRADICTED, PrunedCase, pruned_case, tombstone_of
-from sayso.policy import POLICIES, in_words
+from sayso.policy import POLICIES, asks_nobody, in_words
 from sayso.settings import Settings
 
 Understood = Unmatched | Record | Start | Resume
@@ -205,6 +205,8 @@ def _latest(tx: Transaction, verdict: Start | Resume) -> CaseView | PrunedCase |
 def _first_wait(workflow: str, request: dict[str, Any], settings: Settings) -> str:
     policy = POLICIES[workflow]
     plan = policy.plan(settings)
+    if policy.automatic is asks_nobody:
+        return "it asks nobody and begins at once"
     if policy.automatic(plan, request):
         return "it is approved by itself"
     return f"{plan.approver_group} are asked to decide within {in_words(plan.approval_timeout_seconds)}"
