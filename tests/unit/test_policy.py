@@ -11,8 +11,8 @@ import pytest
 from sayso.contracts.catalog import WORKFLOWS
 from sayso.contracts.requests import Priority
 from sayso.contracts.workflow_io import Plan
-from sayso.policy import POLICIES, in_words
-from sayso.settings import ApprovalSettings, PurchaseSettings, Settings, TaskSettings
+from sayso.policy import POLICIES, asks_nobody, in_words
+from sayso.settings import ApprovalSettings, EscalationSettings, PurchaseSettings, Settings, TaskSettings
 
 DAY = 86_400
 
@@ -61,8 +61,14 @@ def test_the_deadlines_are_those_of_the_seeds() -> None:
 def test_the_deadlines_are_settings() -> None:
     minute = timedelta(minutes=1)
     purchase = PurchaseSettings(approval_timeout=minute, payment_timeout=2 * minute)
-    changed = {"approval": ApprovalSettings(timeout=minute), "purchase": purchase, "task": TaskSettings(manager_timeout=minute)}
-    assert [plan_of(workflow, **changed).approval_timeout_seconds for workflow in POLICIES] == [60, 60, 60]
+    changed: dict[str, Any] = {
+        "approval": ApprovalSettings(timeout=minute),
+        "purchase": purchase,
+        "task": TaskSettings(manager_timeout=minute),
+    }
+    changed["escalation"] = EscalationSettings(timeout=minute)
+    asking = [workflow for workflow, policy in POLICIES.items() if policy.automatic is not asks_nobody]
+    assert [plan_of(workflow, **changed).approval_timeout_seconds for workflow in asking] == [60] * len(asking)
     assert plan_of("purchase_order_workflow", **changed).payment_timeout_seconds == 120
 
 
@@ -81,6 +87,9 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "approval_workflow": {"request_id": "R-1", "requester": "carol", "amount": "2500.00", "description": "Stand"},
     "purchase_order_workflow": {"order_id": "PO-1", "cost": "1250.00", "product": "laptop", "quantity": 2},
     "task_approval_workflow": {"task_id": "T-1", "title": "Migrate", "assignee": "bob", "priority": "high"},
+    "request_escalation": {"request_id": "E-1", "amount": "1800", "description": "Forklift"},
+    "batch_processing_workflow": {"batch_id": "B-1", "count": 3, "offset": 4},
+    "task_chain_workflow": {"chain_id": "C-1", "value": 10},
 }
 
 
@@ -90,6 +99,9 @@ REQUESTS: dict[str, dict[str, Any]] = {
         ("approval_workflow", "2500.00 USD: Stand"),
         ("purchase_order_workflow", "laptop (2) for 1250.00 USD"),
         ("task_approval_workflow", "Migrate (high) for bob"),
+        ("request_escalation", "1800 USD: Forklift"),
+        ("batch_processing_workflow", "3 items from 5"),
+        ("task_chain_workflow", "a chain from 10"),
     ],
 )
 def test_a_request_is_described_for_people(workflow: str, words: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from datetime import timedelta
 from decimal import Decimal
+from functools import reduce
 from pathlib import Path
 
 import pytest
@@ -33,8 +34,8 @@ def complaint() -> str:
 def test_every_setting_has_a_default_and_says_what_it_means() -> None:
     load_settings()
     for place in setting_places():
-        model = Settings if len(place) == 1 else type(getattr(load_settings(), place[0]))
-        description = model.model_fields[place[-1]].description
+        group = reduce(getattr, place[:-1], load_settings())
+        description = type(group).model_fields[place[-1]].description
         assert description, place
         assert description.endswith((".", "…")), place
 

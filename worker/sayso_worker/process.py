@@ -24,7 +24,7 @@ from sayso_worker.registry import WORKFLOWS, register
 from sayso_worker.sidecar_watch import DaprSidecar, SidecarWatch
 
 log = structlog.get_logger()
-ACTIVITY_THREADS = 16
+ACTIVITY_THREADS = 32
 STOP_SECONDS = 10.0
 WATCH_INTERVAL = timedelta(seconds=2)
 STREAM_SECONDS = 0.5

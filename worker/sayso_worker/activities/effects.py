@@ -34,3 +34,8 @@ def cancel_order(partners: PartnerClient, step: StepInput) -> dict[str, Any]:
 def assign_task(partners: PartnerClient, step: StepInput) -> dict[str, Any]:
     """Hand the approved task to its assignee."""
     return partners.call("/tasks", step.arguments, step.idempotency_key)
+
+
+def settle_escalation(partners: PartnerClient, step: StepInput) -> dict[str, Any]:
+    """Tell who asked for the approval of an order what was decided, or that nobody did."""
+    return partners.call("/escalations", step.arguments, step.idempotency_key)
