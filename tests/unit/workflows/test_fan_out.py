@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -36,27 +36,30 @@ def fanning(limit: int, is_fatal: Callable[[Any], bool] = lambda _result: False,
 class Engine:
     """Answers what is asked in a random order, forgets the worker now and then, and watches how much is asked at once."""
 
-    def __init__(self, workflow: Any, items: list[int], seed: int = 0, fails: Any = ()) -> None:
+    def __init__(self, workflow: Any, items: Any, seed: int = 0, fails: Any = ()) -> None:
         self.instance = Instance(workflow, "i", items, NOW)
         self.at_once_max = 0
         self.begun: list[int] = []
         self._fails = set(fails)
         self._rng = random.Random(seed)
+        self.seen: list[Asked] = []
         self._open: list[Asked] = []
 
-    def run(self) -> Any:
-        self._take(self.instance.begin())
+    def run(self, *, begun: bool = False) -> Any:
+        if not begun:
+            self.take(self.instance.begin())
         while self._open:
             asked = self._open.pop(self._rng.randrange(len(self._open)))
             if self._rng.random() < 0.1:
                 self.instance.forget()
             kind, answer = ("failed", ("ValueError", f"no {asked.content}")) if asked.content in self._fails else ("answered", None)
-            self._take(self.instance.take((NOW, kind, (asked.number, answer or asked.content * 2))))
+            self.take(self.instance.take((NOW, kind, (asked.number, answer or asked.content * 2))))
         assert self.instance.status == "COMPLETED", self.instance.failure
         return self.instance.output
 
-    def _take(self, asked: list[Asked]) -> None:
+    def take(self, asked: list[Asked]) -> None:
         self._open += asked
+        self.seen += asked
         self.begun += [one.content for one in asked]
         self.at_once_max = max(self.at_once_max, len(self._open))
 
@@ -93,3 +96,25 @@ def test_after_a_fatal_result_nothing_begins_and_what_is_at_work_is_waited_for()
     assert NotBegun() in results, "the last ones were not begun"
     assert results == done + [NotBegun()] * (5 - len(done)), "they begin in order"
     assert sorted(told, key=str) == sorted(done, key=str)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_simulated_workflow_may_continue_as_new_and_what_nobody_had_taken_comes_to_its_next_run(seed: int) -> None:
+    def counting(ctx: Any, given: dict[str, Any]) -> Yields:
+        results = yield from fan_out([1, 2, 3], 2, lambda item: one(ctx, item))
+        total = given["total"] + sum(results)
+        if given["runs"] > 1:
+            ctx.continue_as_new({"runs": given["runs"] - 1, "total": total}, save_events=True)
+            return None
+        event = yield ctx.wait_for_external_event("go", timeout=timedelta(0))
+        return total, event
+
+    def one(ctx: Any, item: int) -> Yields:
+        return (yield ctx.call_activity("double", input=item))
+
+    engine = Engine(counting, {"runs": 4, "total": 0}, seed)
+    engine.take(engine.instance.begin())
+    engine.take(engine.instance.take((NOW, "raised", ("go", {"a": 1}))))
+    assert engine.run(begun=True) == (4 * 12, {"a": 1})
+    assert engine.instance.runs == 4
+    assert len({asked.number for asked in engine.seen}) == 12, "a late answer of an earlier run is nobody's"
