@@ -151,8 +151,7 @@ class DaprEngine:
             raise _translated(error) from error
         if found is None:
             return None
-        state = found.to_json()
-        failure = state.get("failure_details")
+        failure = found.failure_details
         return InstanceState(
             status=found.runtime_status.name,
             created_at=found.created_at,
