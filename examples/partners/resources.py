@@ -20,6 +20,9 @@ def _decimal_text(value: Any) -> Any:
 Amount = Annotated[str, BeforeValidator(_decimal_text), StringConstraints(pattern=r"^\d{1,18}(\.\d{1,10})?$")]
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=500)]
+WHOLE_MAX = 2**53 - 1
+Whole = Annotated[int, Field(strict=True, ge=-WHOLE_MAX, le=WHOLE_MAX)]
+"""What every JSON reader keeps exact; a larger number is refused."""
 
 
 class Body(BaseModel):
@@ -87,6 +90,42 @@ class Assignment(Body):
     assignee: Name
 
 
+class SettledEscalation(Body):
+    """POST /escalations: what was decided on an order."""
+
+    request_id: Name
+
+
+class WorkItem(Body):
+    """POST /work-items: one item of a batch was worked on."""
+
+    item_id: Name
+    item: Whole
+    result: Whole
+
+
+class BatchTotal(Body):
+    """POST /batches: the sum of a batch."""
+
+    batch_id: Name
+    total: int = Field(strict=True)
+
+
+class ChainStep(Body):
+    """POST /chain-steps: one step of a chain was taken."""
+
+    step_id: Name
+    value: Whole
+    result: Whole
+
+
+class ChainError(Body):
+    """POST /chain-errors: a chain failed."""
+
+    chain_id: Name
+    error: str
+
+
 @dataclass(frozen=True)
 class Resource:
     """One row: the path, the body, the field that says what the effect is about, the words for done, undo and undone."""
@@ -113,4 +152,9 @@ RESOURCES = (
     Resource("capacity", Assignment, subject="task_id", done="reserved", undo="release", undone="released"),
     Resource("notifications", Assignment, subject="task_id", done="sent", undo="cancel", undone="cancelled"),
     Resource("dashboard", Assignment, subject="task_id", done="updated"),
+    Resource("escalations", SettledEscalation, subject="request_id", done="settled"),
+    Resource("work-items", WorkItem, subject="item_id", done="worked-on"),
+    Resource("batches", BatchTotal, subject="batch_id", done="summed-up"),
+    Resource("chain-steps", ChainStep, subject="step_id", done="taken"),
+    Resource("chain-errors", ChainError, subject="chain_id", done="reported"),
 )

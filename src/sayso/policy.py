@@ -83,6 +83,29 @@ def _order_plan(settings: Settings) -> Plan:
     )
 
 
+def _escalation_plan(settings: Settings) -> Plan:
+    return Plan(
+        auto_approve_below=settings.escalation.auto_approve_below,
+        approval_timeout_seconds=settings.escalation.timeout.total_seconds(),
+        accept_raw_raise=settings.accept_raw_raise,
+        approvers_only=settings.approvers_only,
+    )
+
+
+def _batch_plan(settings: Settings) -> Plan:
+    batch = settings.batch
+    return Plan(
+        accept_raw_raise=settings.accept_raw_raise,
+        retries=planned_retries(batch.retries),
+        items_at_once=batch.items_at_once,
+        round_items=batch.round_items,
+    )
+
+
+def _chain_plan(settings: Settings) -> Plan:
+    return Plan(accept_raw_raise=settings.accept_raw_raise, retries=planned_retries(settings.chain.retries))
+
+
 def asks_nobody(_plan: Plan, _request: Mapping[str, Any]) -> bool:
     """`automatic` of a workflow that needs no approval."""
     return True
@@ -126,6 +149,15 @@ POLICIES: Mapping[str, WorkflowPolicy] = MappingProxyType(
         "book_trip": WorkflowPolicy(
             _saga_plan, asks_nobody, lambda request: f"a trip of {request['traveller']} to {request['destination']}"
         ),
+        "request_escalation": WorkflowPolicy(
+            _escalation_plan,
+            _below_threshold("amount"),
+            lambda request: f"{request['amount']} {request['currency']}: {request['description'] or request['request_id']}",
+        ),
+        "batch_processing_workflow": WorkflowPolicy(
+            _batch_plan, asks_nobody, lambda request: f"{request['count']} items from {request['offset'] + 1}"
+        ),
+        "task_chain_workflow": WorkflowPolicy(_chain_plan, asks_nobody, lambda request: f"a chain from {request['value']}"),
     }
 )
 

@@ -85,6 +85,32 @@ class OrderSettings(Section):
     )
 
 
+class EscalationSettings(Section):
+    """`request_escalation`."""
+
+    auto_approve_below: Decimal = Field(Decimal(1000), ge=0, description="Amounts below this are approved by themselves.")
+    timeout: timedelta = Field(timedelta(days=7), gt=timedelta(0), description="How long a request waits for a human's decision.")
+
+
+class BatchSettings(Section):
+    """`batch_processing_workflow`."""
+
+    items_at_once: int = Field(5, ge=1, le=100, description="How many items are worked on at the same time, unless the batch says so.")
+    round_items: int = Field(
+        50,
+        ge=1,
+        le=500,
+        description="How many items one run of the workflow works through: at least so many, and five times the limit.",
+    )
+    retries: RetrySettings = RetrySettings()
+
+
+class ChainSettings(Section):
+    """`task_chain_workflow`."""
+
+    retries: RetrySettings = RetrySettings(first_interval=timedelta(minutes=1), interval_max=timedelta(hours=1), attempts=10)
+
+
 class DispatcherSettings(Section):
     """The dispatcher of the `subscribers` process."""
 
@@ -187,6 +213,9 @@ class Settings(BaseSettings):
     task: TaskSettings = TaskSettings()
     saga: SagaSettings = SagaSettings()
     order: OrderSettings = OrderSettings()
+    escalation: EscalationSettings = EscalationSettings()
+    batch: BatchSettings = BatchSettings()
+    chain: ChainSettings = ChainSettings()
     dispatcher: DispatcherSettings = DispatcherSettings()
     limits: LimitSettings = LimitSettings()
     reconciler: ReconcilerSettings = ReconcilerSettings()

@@ -14,6 +14,7 @@ from functools import partial
 
 import structlog
 
+from sayso.contracts.catalog import DECISION_EVENTS
 from sayso.contracts.workflow_io import RaisedEvent
 from sayso.directory import LiveDirectory
 from sayso.engine import Engine, NoSuchInstanceError, UnreadableInstanceError
@@ -110,7 +111,7 @@ class Driver:
 
     def _entitled(self, job: Job, event: RaisedEvent, *, used_before: bool) -> RaisedEvent:
         """A decision says whether its approver may decide now, not when it was sent. One that an earlier run used stays used."""
-        if job.only_members_of is None or event.name != "approval_received":
+        if job.only_members_of is None or event.name not in DECISION_EVENTS:
             return event
         may = used_before or self._directory.current().has_member(job.only_members_of, str(event.data.get("approver")))
         return event.model_copy(update={"entitled": may})

@@ -71,7 +71,7 @@ def test_the_shipped_file_starts_and_wakes_every_workflow() -> None:
 
 def test_subscriptions_are_the_topics_in_the_order_of_the_file() -> None:
     bindings = shipped_bindings()
-    assert bindings.topics == ("purchases", "requests", "tasks", "orders", "trips", "approvals", "payments")
+    assert bindings.topics == ("purchases", "requests", "tasks", "orders", "trips", "approvals", "payments", "batches")
     assert bindings.subscriptions == (*bindings.topics, "dapr-deadletters")
 
 
@@ -167,7 +167,7 @@ def test_own_topics_and_types_are_welcome(load: Load, old: str, new: str) -> Non
             ": purchase_oder_workflow",
             '6: no workflow "purchase_oder_workflow"; did you mean "purchase_order',
         ),
-        (": purchase_order_workflow", ": pay", '6: no workflow "pay"; valid: approval_workflow, book_trip, order_saga, purchase_ord'),
+        (": purchase_order_workflow", ": pay", '6: no workflow "pay"; valid: approval_workflow, batch_processing_workflow, purc'),
         (
             ": purchase_order_workflow",
             ": purchase_order_workflow.x",
@@ -204,6 +204,11 @@ def test_own_topics_and_types_are_welcome(load: Load, old: str, new: str) -> Non
         ("    start", "    input: {order_id: event.id}\n    start", "6: purchase_order_workflow also needs cost, product, quantity"),
         (
             "    start",
+            "    payload: {order_id: event.id}\n    start",
+            '6: binding "order": `payload` has no effect on `start`; remove it',
+        ),
+        (
+            "    start",
             "    input:\n      order_id: event.id\n      cost: event.\n    start",
             "8: `event.`: at character 7: `.` is not understood here",
         ),
@@ -217,6 +222,12 @@ def test_a_mistake_is_named_with_its_line(load: Load, old: str, new: str, expect
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
+        ("    resume", "    payload: {order_id: event.id}\n    resume", "6: payment_received also needs amount"),
+        (
+            "    resume",
+            "    payload: {orderid: event.id}\n    resume",
+            'payment_received has no payload "orderid"; did you mean "order_id"?',
+        ),
         (".payment_received", "", "6: `resume` also needs the event's name: purchase_order_workflow.approval_received, purchase"),
         (
             "payment_received",

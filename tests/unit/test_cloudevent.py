@@ -170,6 +170,15 @@ def test_binary_data_that_is_json_is_read_as_json() -> None:
     assert parse_event(raw(data_base64=base64.b64encode(b"[1]").decode())).data == [1]
 
 
+def test_an_object_that_was_encoded_twice_is_read_as_that_object() -> None:
+    assert parse_event(raw(data='{"order_id": "PO-1", "amount": 12.50}')).data == {"order_id": "PO-1", "amount": Decimal("12.50")}
+
+
+@pytest.mark.parametrize("text", ["", "{", "{not json}", "[1]", "12", '"{}"', '{"a": 1, "a": 2}'])
+def test_any_other_text_stays_the_text_that_it_is(text: str) -> None:
+    assert parse_event(raw(data=text)).data == text
+
+
 def test_binary_data_of_another_kind_is_text() -> None:
     encoded = base64.b64encode(b"\x01\xff").decode()
     assert parse_event(raw(data_base64=encoded, datacontenttype="application/octet-stream")).data == "\x01\ufffd"

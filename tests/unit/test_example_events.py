@@ -24,6 +24,8 @@ from sayso.settings import Settings
 PURCHASE, APPROVAL, TASK = "purchase_order_workflow", "approval_workflow", "task_approval_workflow"
 ORDER = "order_saga"
 
+ESCALATION, BATCH, CHAIN = "request_escalation", "batch_processing_workflow", "task_chain_workflow"
+
 STARTS = {  # file: (workflow, key, approved by itself)
     "purchase-requested.json": (PURCHASE, "PO-1001", False),
     "purchase-below-threshold.json": (PURCHASE, "PO-1002", True),
@@ -35,6 +37,12 @@ STARTS = {  # file: (workflow, key, approved by itself)
     "order-placed.json": (ORDER, "O-5001", True),
     "order-placed-large.json": (ORDER, "O-5002", False),
     "trip-requested.json": ("book_trip", "TR-6001", True),
+    "escalation-requested.json": (ESCALATION, "E-4001", False),
+    "escalation-below-threshold.json": (ESCALATION, "E-4002", True),
+    "batch-submitted.json": (BATCH, "B-5001", True),
+    "batch-collect.json": (BATCH, "B-5002", True),
+    "task-chain-submitted.json": (CHAIN, "C-6001", True),
+    "task-chain-too-large.json": (CHAIN, "C-6002", True),
 }
 RESUMES = {
     "purchase-withdrawn.json": (PURCHASE, "PO-1001", "withdraw_requested"),
@@ -50,6 +58,8 @@ RESUMES = {
     "decision-order-approve.json": (ORDER, "O-5002", "approval_received"),
     "order-payment-captured.json": (ORDER, "O-5001", "payment_received"),
     "order-payment-failed.json": (ORDER, "O-5001", "payment_failed"),
+    "decision-escalation-approve.json": (ESCALATION, "E-4001", "human_approval"),
+    "decision-escalation-reject.json": (ESCALATION, "E-4001", "human_approval"),
     "payment-captured.json": (PURCHASE, "PO-1001", "payment_received"),
     "payment-wrong-amount.json": (PURCHASE, "PO-1001", "payment_received"),
     "payment-wrong-currency.json": (PURCHASE, "PO-1001", "payment_received"),
@@ -60,6 +70,7 @@ OTHERS = {
     "decision-for-two-cases.json": (Unmatched, "2 bindings take it (purchase-decided, request-decided)"),
     "purchase-unknown-type.json": (Unmatched, 'no binding for type "com.acme.purchase.changed.v1" on topic "purchases"'),
     "purchase-without-key.json": (Rejected, 'the event has no "order_id"'),
+    "escalation-without-amount.json": (Rejected, "`amount`: field required"),
     "purchase-wrong-field-type.json": (Rejected, "`cost`: an amount is a number"),
 }
 DECISIONS = {  # file: approved by whom, or the words of the refusal
@@ -73,6 +84,8 @@ DECISIONS = {  # file: approved by whom, or the words of the refusal
     "decision-by-workflow-and-key.json": (True, "alice"),
     "decision-task-approve.json": (True, "alice"),
     "decision-order-approve.json": (True, "alice"),
+    "decision-escalation-approve.json": (True, "alice"),
+    "decision-escalation-reject.json": (False, "bob"),
 }
 
 
@@ -105,7 +118,8 @@ def test_no_two_examples_share_an_identity() -> None:
 @pytest.mark.parametrize("name", [*STARTS, *RESUMES])
 def test_a_good_example_fits_the_published_schema(name: str) -> None:
     event = json.loads((EVENTS / name).read_text(encoding="utf-8"))
-    assert not list(Draft202012Validator(payload_schema(event["type"])).iter_errors(event["data"]))
+    data = json.loads(event["data"]) if isinstance(event["data"], str) else event["data"]  # encoded twice
+    assert not list(Draft202012Validator(payload_schema(event["type"])).iter_errors(data))
 
 
 @pytest.mark.parametrize("name", STARTS)
@@ -165,10 +179,15 @@ def test_an_own_event_type_starts_a_workflow_without_python(tmp_path: Path) -> N
     decided = correlate(bindings, "approvals", (EVENTS / "own-event" / "expense-decided.json").read_bytes())
     assert isinstance(decided, Resume)
     assert (decided.workflow, decided.key) == (verdict.workflow, verdict.key)
+    ruled = correlate(bindings, "expenses", (EVENTS / "own-event" / "expense-ruled.json").read_bytes())
+    assert isinstance(ruled, Resume)
+    assert (ruled.workflow, ruled.key, ruled.event_name) == (verdict.workflow, verdict.key, "approval_received")
+    assert (ruled.payload["approved"], ruled.payload["approver"]) == (True, "alice")
 
 
 def test_the_bindings_guide_shows_the_tested_snippet() -> None:
     guide = (EVENTS.parents[1] / "docs" / "bindings.md").read_text(encoding="utf-8")
     snippet = (EVENTS / "own-event" / "bindings.yaml").read_text(encoding="utf-8")
-    rule = snippet.split("\n", 1)[1].strip("\n")
-    assert rule in guide
+    rules = snippet.split("\n", 1)[1].split("\n\n")
+    assert len(rules) == 2
+    assert not [rule for rule in rules if rule.strip("\n") not in guide]

@@ -12,7 +12,16 @@ from sayso.contracts.catalog import WORKFLOWS
 from sayso.contracts.requests import Priority
 from sayso.contracts.workflow_io import Plan, Retries
 from sayso.policy import POLICIES, asks_nobody, in_words
-from sayso.settings import ApprovalSettings, OrderSettings, PurchaseSettings, RetrySettings, SagaSettings, Settings, TaskSettings
+from sayso.settings import (
+    ApprovalSettings,
+    EscalationSettings,
+    OrderSettings,
+    PurchaseSettings,
+    RetrySettings,
+    SagaSettings,
+    Settings,
+    TaskSettings,
+)
 
 DAY = 86_400
 
@@ -67,6 +76,7 @@ def test_the_deadlines_are_settings() -> None:
         "task": TaskSettings(manager_timeout=minute),
     }
     changed["order"] = OrderSettings(approval_timeout=minute)
+    changed["escalation"] = EscalationSettings(timeout=minute)
     asking = [workflow for workflow, policy in POLICIES.items() if policy.automatic is not asks_nobody]
     assert [plan_of(workflow, **changed).approval_timeout_seconds for workflow in asking] == [60] * len(asking)
     assert plan_of("purchase_order_workflow", **changed).payment_timeout_seconds == 120
@@ -103,6 +113,9 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "task_processing_saga": {"task_id": "T-1", "title": "Migrate", "assignee": "bob", "priority": "high"},
     "order_saga": {"order_id": "O-1", "product": "cable", "quantity": 2, "amount": "480.00"},
     "book_trip": {"trip_id": "TR-1", "traveller": "carol", "destination": "Vienna"},
+    "request_escalation": {"request_id": "E-1", "amount": "1800", "description": "Forklift"},
+    "batch_processing_workflow": {"batch_id": "B-1", "count": 3, "offset": 4},
+    "task_chain_workflow": {"chain_id": "C-1", "value": 10},
 }
 
 
@@ -115,6 +128,9 @@ REQUESTS: dict[str, dict[str, Any]] = {
         ("task_processing_saga", "Migrate (high) for bob"),
         ("order_saga", "cable (2) for 480.00 USD"),
         ("book_trip", "a trip of carol to Vienna"),
+        ("request_escalation", "1800 USD: Forklift"),
+        ("batch_processing_workflow", "3 items from 5"),
+        ("task_chain_workflow", "a chain from 10"),
     ],
 )
 def test_a_request_is_described_for_people(workflow: str, words: str) -> None:

@@ -27,7 +27,7 @@ from sayso_worker.steady_executor import install_steady_executor
 from sayso_worker.work_stream import WorkStream
 
 log = structlog.get_logger()
-ACTIVITY_THREADS = 16
+ACTIVITY_THREADS = 32
 STOP_SECONDS = 10.0
 WATCH_INTERVAL = timedelta(seconds=2)
 STREAM_SECONDS = 0.5

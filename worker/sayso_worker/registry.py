@@ -8,9 +8,11 @@ from typing import Any
 
 from dapr.ext.workflow import WorkflowRuntime
 
+from sayso.contracts.catalog import ALIASES
 from sayso.ledger import Ledger
 from sayso.ledger.cases import Rules
 from sayso.services import PartnerClient
+from sayso_worker.activities.bulk import number_items, report_error, report_total, take_chain_step, work_on_item
 from sayso_worker.activities.effects import (
     Effect,
     assign_task,
@@ -18,15 +20,19 @@ from sayso_worker.activities.effects import (
     doing,
     execute_approved_action,
     place_order,
+    settle_escalation,
     undoing,
 )
 from sayso_worker.activities.steps import confirm_deadline_activity, step_activity, take_case_activity
 from sayso_worker.workflows.approval import approval_workflow
+from sayso_worker.workflows.batch_processing import batch_processing_workflow
 from sayso_worker.workflows.book_trip import book_trip
 from sayso_worker.workflows.front_door import with_front_door
 from sayso_worker.workflows.order_saga import order_saga
 from sayso_worker.workflows.purchase_order import purchase_order_workflow
+from sayso_worker.workflows.request_escalation import request_escalation
 from sayso_worker.workflows.task_approval import task_approval_workflow
+from sayso_worker.workflows.task_chain import task_chain_workflow
 from sayso_worker.workflows.task_processing_saga import task_processing_saga
 
 WORKFLOWS: Mapping[str, Any] = MappingProxyType(
@@ -37,6 +43,9 @@ WORKFLOWS: Mapping[str, Any] = MappingProxyType(
         "task_processing_saga": task_processing_saga,
         "order_saga": order_saga,
         "book_trip": book_trip,
+        "request_escalation": request_escalation,
+        "batch_processing_workflow": batch_processing_workflow,
+        "task_chain_workflow": task_chain_workflow,
     }
 )
 
@@ -69,6 +78,16 @@ STEPS: Mapping[str, Effect | None] = MappingProxyType(
         "cancel_hotel": undoing("hotels", "trip_id", "cancel"),
         "book_car": doing("cars"),
         "cancel_car": undoing("cars", "trip_id", "cancel"),
+        "auto_approve_activity": settle_escalation,
+        "process_approval_activity": settle_escalation,
+        "handle_timeout_activity": settle_escalation,
+        "get_work_batch": number_items,
+        "process_work_item": work_on_item,
+        "process_results": report_total,
+        "step1": take_chain_step,
+        "step2": take_chain_step,
+        "step3": take_chain_step,
+        "error_handler": report_error,
         "record_refusal": None,
         "await_ledger": None,
         "give_up": None,
@@ -86,11 +105,15 @@ def versions_of(name: str) -> Mapping[str, Any]:
 def register(runtime: WorkflowRuntime, ledger: Ledger, partners: PartnerClient, rules: Rules) -> None:
     """Register all of it."""
     for name in WORKFLOWS:
-        versions = versions_of(name)
-        latest = list(versions)[-1]
-        for version, function in versions.items():
-            runtime.register_versioned_workflow(function, name=name, version_name=version, is_latest=version == latest)
+        for known_as in (name, *(alias for alias, meant in ALIASES.items() if meant == name)):
+            _register_versions(runtime, known_as, versions_of(name))
     for name, effect in STEPS.items():
         runtime.register_activity(step_activity(name, effect, ledger, partners), name=name)
     runtime.register_activity(confirm_deadline_activity(ledger), name="confirm_deadline")
     runtime.register_activity(take_case_activity(ledger, rules), name="take_case")
+
+
+def _register_versions(runtime: WorkflowRuntime, known_as: str, versions: Mapping[str, Any]) -> None:
+    latest = list(versions)[-1]
+    for version, function in versions.items():
+        runtime.register_versioned_workflow(function, name=known_as, version_name=version, is_latest=version == latest)

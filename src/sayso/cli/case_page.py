@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from sayso.cli.output import ago, argument, clock, out, print_json, printable, say, shortened, styled, when
+from sayso.contracts.catalog import DECISION_EVENTS, WORKFLOWS
 from sayso.errors import ConfigurationError, SaysoError, TransientError
 from sayso.ledger.database import Transaction
 from sayso.ledger.queries.cases import find_cases
 from sayso.ledger.queries.compensations import CompensationView, list_compensations
+from sayso.ledger.queries.progress import Progress
 from sayso.ledger.queries.timeline import Entry, timeline_of
 from sayso.ledger.queries.views import CaseView
 from sayso.policy import POLICIES
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 APP_ID = "sayso"
 COMPENSATIONS_MAX = 100
+BAR_COLUMNS = 32
 KIND_STYLES = {"decision": "bold", "ended": "bold", "state": "cyan", "published": "magenta", "engine": "dim", "step": "green"}
 
 
@@ -56,6 +59,7 @@ class CasePage:
     engine: InstanceState | None = None
     compensations: Sequence[CompensationView] = ()
     """Undos that failed, settled or not."""
+    progress: Progress | None = None
 
 
 def show_case(reference: Reference, *, as_json: bool) -> None:
@@ -108,21 +112,20 @@ def with_engine(stack: StackAddress, page: CasePage) -> CasePage:
     except TransientError as error:
         say(("without the engine's history: ", "yellow"), printable(error))
         return page
-    merged = sorted([*page.timeline, *_engine_entries(history)], key=lambda entry: entry.place)
+    told = [entry for entry in history if page.progress is None or entry.name != page.progress.step]
+    merged = sorted([*page.timeline, *_engine_entries(told)], key=lambda entry: entry.place)
     return dataclasses.replace(page, timeline=merged, engine=state)
 
 
 def _engine_entries(history: Sequence[HistoryEntry]) -> Iterator[Entry]:
-    """Activities scheduled and completed, events raised, timers that fired. A completion has no name: activities run one by one."""
-    running: list[str] = []
+    """Activities scheduled and completed, events raised, timers that fired. A completion has no name but its call's number."""
+    asked = {each.number: each.name or "?" for each in history if each.kind == "TASK_SCHEDULED"}
     for each in history:
         at = each.at if each.at.tzinfo else each.at.replace(tzinfo=UTC)
         if each.kind == "TASK_SCHEDULED":
-            running.append(each.name or "?")
             yield Entry(at, "engine", f"engine: {each.name} scheduled")
-        elif each.kind in ("TASK_COMPLETED", "TASK_FAILED"):
-            name = running.pop(0) if running else "activity"
-            yield Entry(at, "engine", f"engine: {name} {each.kind.removeprefix('TASK_').lower()}")
+        elif each.kind in ("TASK_COMPLETED", "TASK_FAILED") and each.answers in asked:
+            yield Entry(at, "engine", f"engine: {asked[each.answers]} {each.kind.removeprefix('TASK_').lower()}")
         elif each.kind == "EVENT_RAISED":
             yield Entry(at, "engine", f"engine: {each.name} raised")
         elif each.kind == "TIMER_FIRED":
@@ -135,6 +138,8 @@ def header_lines(page: CasePage) -> Iterator[Text]:
     yield Text.assemble((printable(case.key), "bold"), f"  {case.workflow}, generation {case.generation}")
     yield _line("request", POLICIES[case.workflow].describe(case.request) + _requester(case))
     yield Text.assemble(f"{'status':<10}", styled(case.status), _waiting(case))
+    if page.progress is not None:
+        yield Text.assemble(f"{'progress':<10}", bar(page.progress))
     if case.phase == "closed":
         yield _line("result", case.result if isinstance(case.result, str) else json.dumps(case.result))
         if case.reason:
@@ -158,6 +163,13 @@ def header_lines(page: CasePage) -> Iterator[Text]:
     yield _line("instance", case.instance_id + state)
 
 
+def bar(progress: Progress) -> Text:
+    """`━━━━━━━━━━──────────────────────  412 of 1,000 items`."""
+    full = BAR_COLUMNS * progress.done // progress.of if progress.of else BAR_COLUMNS
+    counts = f"  {progress.done:,} of {progress.of:,} {progress.noun}"
+    return Text.assemble(("━" * full, "green"), ("─" * (BAR_COLUMNS - full), "dim"), counts)
+
+
 def entry_line(entry: Entry) -> Text:
     """`06:22:58.708  event 1 arrived: …`, in local time."""
     at = entry.at.astimezone()
@@ -171,7 +183,8 @@ def document_of(page: CasePage) -> dict[str, Any]:
         "case": page.case,
         "status": page.case.status,
         "engine": page.engine,
-        "raise_command": raise_command(page.case) if page.case.phase != "closed" else None,
+        "progress": page.progress,
+        "raise_command": raise_command(page.case) if page.case.phase != "closed" and decision_event(page.case.workflow) else None,
         "compensations": page.compensations,
         "timeline": page.timeline,
     }
@@ -180,7 +193,12 @@ def document_of(page: CasePage) -> dict[str, Any]:
 def raise_command(case: CaseView) -> str:
     """How Dapr's own CLI would raise a decision, past the topics; it passes the same gate."""
     payload = json.dumps({"approved": True, "approver": "alice"}, separators=(",", ":"))
-    return f"dapr workflow raise-event {case.engine_id}/approval_received --app-id {APP_ID} --input '{payload}'"
+    return f"dapr workflow raise-event {case.engine_id}/{decision_event(case.workflow)} --app-id {APP_ID} --input '{payload}'"
+
+
+def decision_event(workflow: str) -> str | None:
+    """The name under which a decision wakes this workflow; None when it asks nobody."""
+    return next((name for name in DECISION_EVENTS if name in WORKFLOWS[workflow].events), None)
 
 
 def _suggest(case: CaseView) -> None:

@@ -11,10 +11,11 @@ from types import MappingProxyType
 
 from sayso.contracts.approvals import ApprovalDecided, ApprovalRequested
 from sayso.contracts.audit import AuditAnchored
+from sayso.contracts.batches import BatchSubmitted, TaskChainSubmitted
 from sayso.contracts.cases import AlertRaised, CaseClosed, EventDead
 from sayso.contracts.payload import Payload
 from sayso.contracts.payments import PaymentCaptured, PaymentFailed, PaymentRefundRequested, PaymentRequested
-from sayso.contracts.requests import ApprovalRequest, PurchaseRequested, PurchaseWithdrawn, TaskRequested
+from sayso.contracts.requests import ApprovalRequest, EscalationRequested, PurchaseRequested, PurchaseWithdrawn, TaskRequested
 from sayso.contracts.sagas import CompensationFailed, OrderPlaced, TaskSubmitted, TripRequested
 
 
@@ -36,6 +37,9 @@ EVENT_TYPES: Mapping[str, EventType] = MappingProxyType(
         "com.acme.task.submitted.v1": EventType(TaskSubmitted, "tasks", "in"),
         "com.acme.order.placed.v1": EventType(OrderPlaced, "orders", "in"),
         "com.acme.trip.requested.v1": EventType(TripRequested, "trips", "in"),
+        "com.acme.order.approval-requested.v1": EventType(EscalationRequested, "orders", "in"),
+        "com.acme.batch.submitted.v1": EventType(BatchSubmitted, "batches", "in"),
+        "com.acme.task-chain.submitted.v1": EventType(TaskChainSubmitted, "batches", "in"),
         "com.acme.payment.captured.v1": EventType(PaymentCaptured, "payments", "in"),
         "com.acme.payment.failed.v1": EventType(PaymentFailed, "payments", "in"),
         "sayso.approval.decided.v1": EventType(ApprovalDecided, "approvals", "in"),
@@ -53,6 +57,18 @@ EVENT_TYPES: Mapping[str, EventType] = MappingProxyType(
 WITHDRAW_EVENT = "withdraw_requested"
 """The event name under which a `withdraw` binding wakes a workflow."""
 
+DECISION_EVENTS = ("approval_received", "human_approval")
+"""The event names under which a decision wakes a workflow: the seeds' documents do not agree on one."""
+
+
+@dataclass(frozen=True)
+class Counted:
+    """How far a case is, where that can be counted: `step` is done once for each of as many as the request's field `of` says."""
+
+    step: str
+    of: str
+    noun: str
+
 
 @dataclass(frozen=True)
 class WorkflowContract:
@@ -61,6 +77,7 @@ class WorkflowContract:
     request: type[Payload]
     events: Mapping[str, type[Payload]]
     key_field: str
+    counted: Counted | None = None
 
 
 WORKFLOWS: Mapping[str, WorkflowContract] = MappingProxyType(
@@ -84,5 +101,19 @@ WORKFLOWS: Mapping[str, WorkflowContract] = MappingProxyType(
             key_field="order_id",
         ),
         "book_trip": WorkflowContract(TripRequested, {}, key_field="trip_id"),
+        "request_escalation": WorkflowContract(EscalationRequested, {"human_approval": ApprovalDecided}, key_field="request_id"),
+        "batch_processing_workflow": WorkflowContract(
+            BatchSubmitted, {}, key_field="batch_id", counted=Counted("process_work_item", of="count", noun="items")
+        ),
+        "task_chain_workflow": WorkflowContract(TaskChainSubmitted, {}, key_field="chain_id"),
     }
 )
+
+ALIASES: Mapping[str, str] = MappingProxyType(
+    {
+        "batch_processing": "batch_processing_workflow",
+        "task_chain": "task_chain_workflow",
+        "request_escalation_workflow": "request_escalation",
+    }
+)
+"""Other names that the seeds' documents have for workflows, and the one that the ledger knows."""

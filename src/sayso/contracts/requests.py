@@ -24,6 +24,16 @@ class ApprovalRequest(Payload):
     description: str = ""
 
 
+class EscalationRequested(Payload):
+    """`com.acme.order.approval-requested.v1`: an order that a human approves, unless it is small. No amount: malformed."""
+
+    request_id: Key
+    amount: Amount
+    requester: Person | None = None
+    currency: Currency = DEFAULT_CURRENCY
+    description: str = ""
+
+
 class PurchaseRequested(Payload):
     """`com.acme.purchase.requested.v1`: an order of `quantity` of `product` for `cost` in all."""
 

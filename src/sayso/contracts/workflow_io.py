@@ -29,7 +29,12 @@ DEPTH_MAX = 64
 """Levels of what is raised past the ledger; no contract needs more than two, and writing very many fails the case."""
 
 ANSWERS_TO = "answers_to"
-"""Field of an activity's answer: the activity that gave it."""
+"""Field of an activity's answer: the call that it answers (`call_of`)."""
+
+
+def call_of(activity: str, iteration: int = 0) -> str:
+    """A call by its name: `process_work_item/7`. The first call of an activity has the activity's own."""
+    return f"{activity}/{iteration}" if iteration else activity
 
 
 class Snapshot(BaseModel):
@@ -80,6 +85,8 @@ class Plan(Snapshot):
     approvers_only: bool = False
     retries: Retries | None = None
     undo_retries: Retries | None = None
+    items_at_once: int = 5
+    round_items: int = 50
 
 
 class TakeInput(Snapshot):

@@ -17,6 +17,7 @@ from pydantic import Field
 from sayso.config_file import ConfigFile, ConfigModel, Location, did_you_mean, load_config
 from sayso.contracts.catalog import WITHDRAW_EVENT, WORKFLOWS, WorkflowContract
 from sayso.contracts.cloudevent import IncomingEvent
+from sayso.contracts.payload import Payload
 from sayso.correlation.expressions import Expression, view_of
 from sayso.correlation.treatment import Treatment, early_of, on_late_of, refuse_shipped_slips
 from sayso.errors import MalformedError
@@ -43,6 +44,9 @@ class BindingRule(ConfigModel):
     record: bool | None = Field(None, description="Only keep the event.")
     input: dict[str, str] | None = Field(
         None, description="CEL by field: the workflow's request, when the event's data has another shape."
+    )
+    payload: dict[str, str] | None = Field(
+        None, description="CEL by field: what the workflow is woken with, when the event's data has another shape."
     )
     early: str | None = Field(
         None, description="`hold DURATION` (ISO 8601): how long the event waits for its case; or `dead-letter`: it does not wait."
@@ -87,6 +91,7 @@ class Binding:
     when: Expression | None
     key: Expression | None
     input: dict[str, Expression] | None
+    payload: dict[str, Expression] | None
     treatment: Treatment
 
     @property
@@ -181,7 +186,8 @@ def _compile(rule: BindingRule, file: ConfigFile, at: Location) -> Binding:
         event_name=event_name,
         when=_boolean(rule.when, file, (*at, "when")),
         key=_key(rule.key, file, (*at, "key")),
-        input=_input_of(rule, target, contract, file, at),
+        input=_mapping_of(rule.input, target, contract.request if contract else None, file, (*at, "input")),
+        payload=_mapping_of(rule.payload, event_name, contract.events.get(event_name) if contract else None, file, (*at, "payload")),
         treatment=_treatment_of(rule, contract, event_name, file, at),
     )
 
@@ -218,6 +224,7 @@ def _refuse_fields_without_effect(rule: BindingRule, action: Action, file: Confi
     """A field that its action ignores must not look as if it did something."""
     for field, value, belongs in (
         ("input", rule.input, action in STARTS),
+        ("payload", rule.payload, action in (Action.RESUME, Action.START_OR_RESUME)),
         ("early", rule.early, action is Action.RESUME),
         ("on_late", rule.on_late, action in (Action.RESUME, Action.START_OR_RESUME)),
         ("on_restart", rule.on_restart, action in STARTS),
@@ -250,23 +257,23 @@ def _boolean(text: str | None, file: ConfigFile, at: Location) -> Expression | N
     return expression
 
 
-def _input_of(
-    rule: BindingRule, target: str, contract: WorkflowContract | None, file: ConfigFile, at: Location
+def _mapping_of(
+    written: dict[str, str] | None, target: str, model: type[Payload] | None, file: ConfigFile, at: Location
 ) -> dict[str, Expression] | None:
-    if rule.input is None or contract is None:
+    """`input` or `payload`: an expression for each required field of the model, and for any other."""
+    if written is None or model is None:
         return None
-    fields = contract.request.model_fields
+    fields = model.model_fields
     compiled = {}
-    for name, text in rule.input.items():
-        place = (*at, "input", name)
+    for name, text in written.items():
         if name not in fields:
-            raise file.error(place, f'{target} has no input "{name}"{did_you_mean(name, fields)}')
-        expression = _expression(text, file, place)
+            raise file.error((*at, name), f'{target} has no {at[-1]} "{name}"{did_you_mean(name, fields)}')
+        expression = _expression(text, file, (*at, name))
         if expression is not None:
             compiled[name] = expression
     missing = [name for name, field in fields.items() if field.is_required() and name not in compiled]
     if missing:
-        raise file.error((*at, "input"), f"{target} also needs {', '.join(missing)}")
+        raise file.error(at, f"{target} also needs {', '.join(missing)}")
     return compiled
 
 

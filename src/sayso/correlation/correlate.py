@@ -15,7 +15,7 @@ from sayso.contracts.catalog import EVENT_TYPES, WORKFLOWS, WorkflowContract
 from sayso.contracts.cloudevent import IncomingEvent, parse_event
 from sayso.contracts.payload import Payload, explain
 from sayso.correlation.bindings import DAPR_DEAD_LETTERS, STARTS, Action, Binding, Bindings
-from sayso.correlation.expressions import key_of, view_of
+from sayso.correlation.expressions import Expression, key_of, view_of
 from sayso.correlation.verdict import Record, Rejected, Resume, Start, Unmatched, Verdict
 from sayso.errors import MalformedError
 
@@ -59,15 +59,19 @@ def _apply(binding: Binding, event: IncomingEvent) -> Verdict:
         return Start(binding.name, event, binding.workflow, key, request, binding.treatment)
     model = contract.events[binding.event_name]
     _check_own_contract(event, model)
-    payload = _validated(model, event.data, event)
+    payload = _validated(model, _mapped(binding.payload, event, view), event)
     return Resume(binding.name, event, binding.workflow, key, binding.event_name, payload, binding.treatment, request)
 
 
 def _request(binding: Binding, contract: WorkflowContract, event: IncomingEvent, view: dict[str, Any]) -> dict[str, Any]:
-    data = event.data
-    if binding.input is not None:
-        data = {name: _exact(expression.evaluate(view)) for name, expression in binding.input.items()}
-    return _validated(contract.request, data, event)
+    return _validated(contract.request, _mapped(binding.input, event, view), event)
+
+
+def _mapped(mapping: dict[str, Expression] | None, event: IncomingEvent, view: dict[str, Any]) -> Any:
+    """The event's data, or what the binding makes of the event."""
+    if mapping is None:
+        return event.data
+    return {name: _exact(expression.evaluate(view)) for name, expression in mapping.items()}
 
 
 def _check_own_contract(event: IncomingEvent, model: type[Payload]) -> None:

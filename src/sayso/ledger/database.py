@@ -224,7 +224,7 @@ def _sqlite_engine(url: str) -> Engine:
     if not path or path == ":memory:":
         raise ConfigurationError("the ledger must be a file: sqlite:///PATH (workers are other processes)")
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, isolation_level="AUTOCOMMIT", pool_size=8, max_overflow=24)
+    engine = create_engine(url, isolation_level="AUTOCOMMIT", pool_size=8, max_overflow=32)
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: Any) -> None:

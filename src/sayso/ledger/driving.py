@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import Row, bindparam, select, update
 
+from sayso.contracts.catalog import DECISION_EVENTS
 from sayso.contracts.engine_ids import engine_id
 from sayso.contracts.workflow_io import RaisedEvent
 from sayso.ledger.adopting import DIRECT
@@ -77,7 +78,7 @@ def lease_jobs(tx: Transaction, lease_ms: int, limit: int) -> list[Job]:
 
 
 def _only_members_of(case: Row[Any], undelivered: list[RaisedEvent]) -> str | None:
-    if not any(event.name == "approval_received" for event in undelivered):
+    if not any(event.name in DECISION_EVENTS for event in undelivered):
         return None
     plan = json.loads(case.input)["plan"]
     return str(plan["approver_group"]) if plan.get("approvers_only") else None

@@ -38,15 +38,19 @@ class Asked:
 class LightContext:
     """What workflows use of `DaprWorkflowContext`."""
 
-    def __init__(self, instance_id: str) -> None:
+    def __init__(self, instance_id: str, numbers: int = 0) -> None:
         self.instance_id = instance_id
         self.current_utc_datetime: datetime
         self.custom_status: str | None = None
         self.asked: list[Asked] = []
         self.tasks: dict[int, CompletableTask[Any]] = {}
+        self.numbers = numbers
+        """How many tasks all runs so far have made: what belonged to an earlier run never answers this one's."""
+        self.next_input: Any = None
+        """Of the run after this one."""
+        self.carried: list[tuple[str, Any]] = []
         self._waiting: dict[str, list[CompletableTask[Any]]] = {}
         self._early: dict[str, list[Any]] = {}
-        self._numbers = 0
 
     def call_activity(self, name: str, *, input: Any = None, retry_policy: Any = None) -> CompletableTask[Any]:  # noqa: A002
         """Retries are the engine's; so many attempts as nobody makes within a run count as no limit."""
@@ -77,6 +81,16 @@ class LightContext:
         """See the SDK."""
         self.custom_status = custom_status
 
+    def continue_as_new(self, new_input: Any, *, save_events: bool = False) -> None:
+        """See the SDK: what nobody has taken yet comes to the next run, if it is to be saved."""
+        self.next_input = new_input
+        self.carried = [(name, payload) for name, payloads in self._early.items() for payload in payloads] if save_events else []
+
+    @property
+    def _pending_events(self) -> dict[str, list[CompletableTask[Any]]]:
+        """The SDK's name, which the mailbox withdraws its waits from."""
+        return self._waiting
+
     def raise_event(self, name: str, payload: Any) -> None:
         """An event has come."""
         waiting = self._waiting.get(name.lower())
@@ -86,10 +100,10 @@ class LightContext:
             self._early.setdefault(name.lower(), []).append(payload)
 
     def _ask(self, activity: str | None, content: Any, attempts: int | None = None) -> CompletableTask[Any]:
-        self._numbers += 1
+        self.numbers += 1
         task: CompletableTask[Any] = CompletableTask()
-        self.tasks[self._numbers] = task
-        self.asked.append(Asked(self._numbers, activity, content, attempts))
+        self.tasks[self.numbers] = task
+        self.asked.append(Asked(self.numbers, activity, content, attempts))
         return task
 
 
@@ -105,8 +119,11 @@ class Instance:
         self.failure: str | None = None
         self.history: list[Entry] = []
         self.asked: list[Asked] = []
+        self.runs = 1
         self._workflow = workflow
         self._input = case_input
+        self._run_began_at = now
+        self._numbers_before = 0
         self._context: LightContext | None = None
         self._generator: Any = None
         self._awaited: Any = None
@@ -118,7 +135,7 @@ class Instance:
 
     def begin(self) -> list[Asked]:
         """The first turn."""
-        return self._advance(lambda: self._start(self.created_at), self.created_at)
+        return self._advance(self._start, self.created_at)
 
     def take(self, entry: Entry) -> list[Asked]:
         """One turn: record the entry, tell the workflow, and say what it asks for."""
@@ -138,6 +155,8 @@ class Instance:
         try:
             turn()
         except StopIteration as end:
+            if self._context is not None and self._context.next_input is not None:
+                return self._begin_next_run(self._context, now)
             self.status, self.output = "COMPLETED", end.value
         except Exception as error:  # noqa: BLE001 - the engine fails the instance, whatever it was
             self.status, self.failure = "FAILED", f"{type(error).__name__}: {error}"
@@ -150,9 +169,22 @@ class Instance:
             self._generator = self._awaited = None
         return new
 
-    def _start(self, now: datetime) -> None:
-        self._context = LightContext(self.instance_id)
-        self._context.current_utc_datetime = now
+    def _begin_next_run(self, before: LightContext, now: datetime) -> list[Asked]:
+        """It continues as new: with another input, an empty history, and the events that nobody had taken."""
+        self.runs += 1
+        self._input, self._run_began_at, self._numbers_before = before.next_input, now, before.numbers
+        self.history, self.asked = [(now, "raised", event) for event in before.carried], []
+
+        def turn() -> None:
+            self._start()
+            for entry in self.history:
+                self._tell(entry)
+
+        return self._advance(turn, now)
+
+    def _start(self) -> None:
+        self._context = LightContext(self.instance_id, self._numbers_before)
+        self._context.current_utc_datetime = self._run_began_at
         self._generator = self._workflow(self._context, self._input)
         self._awaited = next(self._generator)
         self._resume()
@@ -182,7 +214,7 @@ class Instance:
     def _replay(self) -> None:
         """Run it again from the start; it must ask for the same."""
         before, self.asked = self.asked, []
-        self._start(self.created_at)
+        self._start()
         for entry in self.history:
             self._tell(entry)
         context = self._context

@@ -28,7 +28,7 @@ import sayso_subscribers.receive
 import sayso_subscribers.reconcile
 import sayso_worker.workflows.patterns
 from sayso.contracts.cloudevent import IncomingEvent
-from sayso.contracts.workflow_io import ANSWERS_TO, StepInput
+from sayso.contracts.workflow_io import ANSWERS_TO, StepInput, call_of
 from sayso.correlation.verdict import Start
 from sayso.errors import ConfigurationError, RefusedError, SaysoError
 from sayso.ledger.states import EventState
@@ -126,7 +126,7 @@ def _records_before_effect(name: str, effect: Any, ledger: Any, partners: Any) -
                 answer = effect(partners, step) if effect is not None else answer
             except RefusedError as error:
                 answer = {"refused": str(error)}
-        return {**answer, ANSWERS_TO: name}
+        return {**answer, ANSWERS_TO: call_of(name, step.iteration)}
 
     activity.__name__ = name
     return activity

@@ -54,3 +54,8 @@ def undoing(resource: str, subject: str, undo: str) -> Effect:
         return partners.call(resource_path(resource, step.arguments[subject], undo), body, step.idempotency_key)
 
     return take_back
+
+
+def settle_escalation(partners: PartnerClient, step: StepInput) -> dict[str, Any]:
+    """Tell who asked for the approval of an order what was decided, or that nobody did."""
+    return partners.call("/escalations", step.arguments, step.idempotency_key)

@@ -14,7 +14,7 @@ from typing import Any
 from dapr.ext.workflow import WorkflowActivityContext
 
 from sayso.contracts.claim import claims_in
-from sayso.contracts.workflow_io import ANSWERS_TO, DeadlineInput, StepInput, TakeInput
+from sayso.contracts.workflow_io import ANSWERS_TO, DeadlineInput, StepInput, TakeInput, call_of
 from sayso.errors import EffectFailedError, RefusedError, SaysoError
 from sayso.ledger import Ledger, taking
 from sayso.ledger import steps as ledger_steps
@@ -52,7 +52,7 @@ def step_activity(name: str, effect: Effect | None, ledger: Ledger, partners: Pa
         answer = perform(step)
         if answer == ledger_steps.UNKNOWN and ledger.transact(partial(ask_for_survey, instance_id=step.case.instance_id)):
             raise not_yet(step.case.instance_id)  # the engine tries again until the reconciler has rebuilt the case
-        return {**answer, ANSWERS_TO: name}
+        return {**answer, ANSWERS_TO: call_of(name, step.iteration)}
 
     activity.__name__ = name
     return activity

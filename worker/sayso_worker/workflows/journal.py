@@ -25,6 +25,7 @@ from sayso.contracts.workflow_io import (
     Refusal,
     Retries,
     StepInput,
+    call_of,
 )
 from sayso.errors import EffectFailedError, SaysoError
 from sayso.gate import UNSTORABLE
@@ -193,9 +194,10 @@ class Journal:
         daprd may put one there: when a turn's state could not be stored, the turn is run again, may take another way, and finds the
         answer to what it called the first time under the same number (ADR 0006).
         """
+        expected = call_of(activity, given.get("iteration", 0))
         for _ in range(MISPLACED_MAX):
             answer = yield self.ctx.call_activity(activity, input=given, retry_policy=retries)
-            if answer.get(ANSWERS_TO, activity) == activity:
+            if answer.get(ANSWERS_TO, expected) == expected:
                 return answer
         raise MisplacedAnswersError(f"{activity} got the answers of other calls {MISPLACED_MAX} times")
 

@@ -31,7 +31,6 @@ PENDING_ROUNDS_MAX = 100
 """How long a decision that is in the ledger in time is waited for while nothing delivers it: about eight hours. So far the engine's
 clock may run ahead of the database's, too."""
 
-DECISIONS = ("approval_received", WITHDRAW_EVENT)
 PAYMENTS = ("payment_received", "payment_failed")
 TOO_LATE: Mapping[str, str] = MappingProxyType(
     {"approval_received": "the request has been decided already", WITHDRAW_EVENT: "too late: the order is placed"}
@@ -65,7 +64,7 @@ Judge = Callable[[RaisedEvent], Any]
 """Judges one event: `Refused`, or whatever ends the wait."""
 
 
-def await_decision(journal: Journal, mailbox: Mailbox, requester: str | None) -> Yields:
+def await_decision(journal: Journal, mailbox: Mailbox, requester: str | None, event_name: str = "approval_received") -> Yields:
     """Wait for an accepted decision: a `Decision`, a `Withdrawn`, or None when nobody decided in time.
 
     A payment that comes meanwhile stays in the mailbox: it may have been published before its purchase.
@@ -78,7 +77,7 @@ def await_decision(journal: Journal, mailbox: Mailbox, requester: str | None) ->
     def judge(event: RaisedEvent) -> Decision | Withdrawn | Refused:
         return _withdraw(stage, event) if event.name == WITHDRAW_EVENT else decide(stage, event)
 
-    return (yield from _await(journal, mailbox, stage, DECISIONS, judge))
+    return (yield from _await(journal, mailbox, stage, (event_name, WITHDRAW_EVENT), judge))
 
 
 def await_payment(journal: Journal, mailbox: Mailbox, amount: Decimal, currency: str, timeout_seconds: float) -> Yields:

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import and_, func, select
 
+from sayso.contracts.catalog import DECISION_EVENTS
 from sayso.contracts.workflow_io import Plan, RaisedEvent
 from sayso.correlation.verdict import Record, Rejected, Resume, Start, Unmatched, Verdict
 from sayso.gate import Refused, Stage, decide
@@ -181,7 +182,7 @@ def _answer(verdict: Resume) -> str:
 
 def _refusal(tx: Transaction, verdict: Resume, case: CaseView) -> str | None:
     """What the decision gate would say; only a waiting decision can be foretold."""
-    if verdict.event_name != "approval_received" or case.stage != "waits for approval":
+    if verdict.event_name not in DECISION_EVENTS or case.stage != "waits for approval":
         return None
     plan = Plan.model_validate(case.plan)
     deadline = case.opened_at + timedelta(seconds=plan.approval_timeout_seconds)

@@ -16,6 +16,7 @@ from sqlalchemy import Select, and_, or_, select
 from sayso.ledger.audit import SYSTEM
 from sayso.ledger.database import Transaction
 from sayso.ledger.outbox import moment
+from sayso.ledger.queries.progress import progress_of
 from sayso.ledger.queries.views import CaseView, EventView, audit_view, event_view
 from sayso.ledger.schema import audit, events, notices, outbox, steps, tasks
 from sayso.ledger.states import EventState
@@ -100,7 +101,13 @@ def _of_audit(tx: Transaction, case: CaseView) -> Iterator[Entry]:
 
 
 def _of_steps(tx: Transaction, case: CaseView) -> Iterator[Entry]:
-    for row in tx.all(_mine(steps, case)):
+    progress = progress_of(tx, case)
+    query = _mine(steps, case)
+    if progress is not None:  # thousands of lines would hide the others
+        query = query.where(steps.c.step != progress.step)
+        if case.closed_at is not None and progress.last_at_ms is not None:
+            yield Entry(moment(progress.last_at_ms), "step", f"{progress.step} done {progress.done:,} times, the last one")
+    for row in tx.all(query):
         result = json.loads(row.result)
         told = f": {json.dumps(result)}" if result else ""
         again = f" (time {row.iteration + 1})" if row.iteration else ""
