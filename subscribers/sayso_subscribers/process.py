@@ -17,6 +17,7 @@ from sayso.errors import TransientError
 from sayso.lanes import Lane
 from sayso.ledger import Ledger, open_ledger, read_ledger_id
 from sayso.ledger.loaded import note_bindings
+from sayso.ledger.opening import PATIENCE_SECONDS
 from sayso.metrics import serve_metrics
 from sayso.publisher import DaprPublisher
 from sayso.settings import Settings
@@ -37,7 +38,7 @@ STREAMS_INTERVAL = timedelta(seconds=2)
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT."""
     bindings = load_bindings(settings.config_dir / "bindings.yaml")
-    ledger = open_ledger(settings.ledger_url)
+    ledger = open_ledger(settings.ledger_url, PATIENCE_SECONDS)
     engine = DaprEngine(settings.dispatcher.engine_timeout)
     publisher = DaprPublisher(settings.pubsub)
     ledger_id = read_ledger_id(ledger)

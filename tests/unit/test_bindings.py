@@ -167,7 +167,7 @@ def test_own_topics_and_types_are_welcome(load: Load, old: str, new: str) -> Non
             ": purchase_oder_workflow",
             '6: no workflow "purchase_oder_workflow"; did you mean "purchase_order',
         ),
-        (": purchase_order_workflow", ": pay", '6: no workflow "pay"; valid: approval_workflow, batch_processing_workflow, purc'),
+        (": purchase_order_workflow", ": pay", '6: no workflow "pay"; valid: approval_workflow, batch_processing_workflow, book'),
         (
             ": purchase_order_workflow",
             ": purchase_order_workflow.x",

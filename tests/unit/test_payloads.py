@@ -17,6 +17,12 @@ GOOD: dict[str, dict[str, Any]] = {
     "com.acme.purchase.requested.v1": {"order_id": "PO-1", "cost": "10.00", "product": "pen", "quantity": 1},
     "com.acme.purchase.withdrawn.v1": {"order_id": "PO-1", "requester": "carol"},
     "com.acme.task.requested.v1": {"task_id": "T-1", "title": "t", "assignee": "bob", "priority": "high"},
+    "com.acme.task.submitted.v1": {"task_id": "T-1", "title": "t", "assignee": "bob", "priority": "high"},
+    "com.acme.order.placed.v1": {"order_id": "O-1", "product": "pen", "quantity": 1, "amount": "10.00"},
+    "com.acme.trip.requested.v1": {"trip_id": "TR-1", "traveller": "carol", "destination": "Vienna"},
+    "com.acme.order.approval-requested.v1": {"request_id": "E-1", "amount": "10.00"},
+    "com.acme.batch.submitted.v1": {"batch_id": "B-1", "count": 3},
+    "com.acme.task-chain.submitted.v1": {"chain_id": "C-1", "value": 10},
     "com.acme.payment.captured.v1": {"order_id": "PO-1", "amount": "10.00"},
     "com.acme.payment.failed.v1": {"order_id": "PO-1"},
     "sayso.approval.decided.v1": {"order_id": "PO-1", "approved": True, "approver": "alice"},
@@ -53,6 +59,16 @@ GOOD: dict[str, dict[str, Any]] = {
         "closed_at": AT,
     },
     "sayso.event.dead.v1": {"left_out": "too large"},
+    "sayso.saga.compensation-failed.v1": {
+        "case": "c",
+        "workflow": "order_saga",
+        "key": "O-1",
+        "step": "ship_order",
+        "undo": "cancel_shipment",
+        "error": "e",
+        "booking": None,
+        "failed_at": AT,
+    },
     "sayso.alert.raised.v1": {"kind": "k", "reason": "r", "raised_at": AT},
     "sayso.audit.anchored.v1": {"ledger": "l", "number": 1, "seal": "s", "anchored_at": AT},
 }
@@ -87,7 +103,7 @@ def test_a_missing_field_is_named(event_type: str, field: str) -> None:
     assert explain(caught.value) == f"`{field}`: field required"
 
 
-@pytest.mark.parametrize(("event_type", "field"), [pair for pair in REQUIRED if pair[1] not in ("result", "request", "answers")])
+@pytest.mark.parametrize(("event_type", "field"), [pair for pair in REQUIRED if pair[1] not in ("result", "request", "answers", "booking")])
 @pytest.mark.parametrize("value", [[], {"a": 1}])
 def test_a_field_of_another_kind_is_named(event_type: str, field: str, value: object) -> None:
     assert complaint(event_type, **{field: value}).startswith(f"`{field}`: ")

@@ -16,6 +16,7 @@ from sayso.directory import load_directory
 from sayso.lanes import Lane
 from sayso.ledger import open_ledger, read_ledger_id
 from sayso.ledger.cases import Rules
+from sayso.ledger.opening import PATIENCE_SECONDS
 from sayso.metrics import serve_metrics
 from sayso.notices.sender import NoticeSender
 from sayso.services import PartnerClient
@@ -37,7 +38,7 @@ STREAM_SECONDS = 0.5
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT."""
     directory = load_directory(settings.config_dir / "directory.yaml")
-    ledger = open_ledger(settings.ledger_url)
+    ledger = open_ledger(settings.ledger_url, PATIENCE_SECONDS)
     partners = PartnerClient(settings.partners_url, settings.partners_timeout.total_seconds())
     install_steady_executor()
     # A case's history is short: sending it whole costs less than keeping one of each waiting case here.

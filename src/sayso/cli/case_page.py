@@ -22,7 +22,7 @@ from sayso.errors import ConfigurationError, SaysoError, TransientError
 from sayso.ledger.database import Transaction
 from sayso.ledger.queries.cases import find_cases
 from sayso.ledger.queries.compensations import CompensationView, list_compensations
-from sayso.ledger.queries.progress import Progress
+from sayso.ledger.queries.progress import Progress, progress_of
 from sayso.ledger.queries.timeline import Entry, timeline_of
 from sayso.ledger.queries.views import CaseView
 from sayso.policy import POLICIES
@@ -86,7 +86,7 @@ def page_of(tx: Transaction, reference: Reference) -> CasePage:
     """The page of the one case that is meant, as the ledger knows it."""
     case = the_case(tx, reference)
     failed = list_compensations(tx, limit=COMPENSATIONS_MAX, instance_id=case.instance_id, also_settled=True)
-    return CasePage(case, timeline_of(tx, case), compensations=failed)
+    return CasePage(case, timeline_of(tx, case), compensations=failed, progress=progress_of(tx, case))
 
 
 def the_case(tx: Transaction, reference: Reference) -> CaseView:

@@ -6,26 +6,43 @@ In: a URL. Out: a `Ledger` whose tables are those of this version. Safe when sev
 from __future__ import annotations
 
 import secrets
+import time
 from pathlib import Path
 
+import structlog
 from filelock import FileLock
 from sqlalchemy import select, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError
 
-from sayso.errors import ConfigurationError
+from sayso.errors import ConfigurationError, TransientError
 from sayso.ledger.database import Ledger, Transaction
 from sayso.ledger.schema import ledger_info
 from sayso.ledger.statements import upsert
 
+log = structlog.get_logger()
+PATIENCE_SECONDS = 120.0
+"""How long a process that is started waits for its database: longer than a restart of it takes."""
+PAUSE_SECONDS = 1.0
 MIGRATION_LOCK = 7_297_296  # any number that nobody else uses as an advisory lock in this database
 
 
-def open_ledger(url: str) -> Ledger:
-    """Open the ledger at `url`, created or migrated when needed."""
+def open_ledger(url: str, patience_seconds: float = 0) -> Ledger:
+    """Open the ledger at `url`, created or migrated when needed. A server that is starting or stopping is waited for so long."""
     ledger = Ledger(url)
-    upgrade(ledger)
-    ledger.transact(_claim_id)
-    return ledger
+    until = time.monotonic() + patience_seconds
+    while True:  # ends with the patience
+        try:
+            upgrade(ledger)
+            ledger.transact(_claim_id)
+        except (OperationalError, TransientError) as error:
+            if time.monotonic() > until:
+                ledger.close()
+                raise
+            log.warning("waiting for the ledger's database", error=str(error).partition("\n")[0])
+            time.sleep(PAUSE_SECONDS)
+        else:
+            return ledger
 
 
 def upgrade(ledger: Ledger) -> None:

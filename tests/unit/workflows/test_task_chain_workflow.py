@@ -53,7 +53,7 @@ def test_each_step_gets_what_the_one_before_it_gave(chain: Any, value: int, resu
 def test_a_failure_goes_to_the_error_handler_and_is_raised_again_and_earlier_steps_never_run_again(chain: Any) -> None:
     run = chain(trouble=trouble_with("step2", RefusedError("Value is cursed")))
     assert (run.run.status, run.run.failure) == ("FAILED", "Value is cursed")
-    assert run.run.call_names == ["step1", "step2", "error_handler"], "a refusal is not tried again"
+    assert run.run.call_names == ["step1", "step2", "give_up", "error_handler"], "a refusal is not tried again"
     assert run.steps[-1].arguments == {"chain_id": "C-1", "error": "Value is cursed"}
     assert (run.closing.outcome, run.closing.reason, run.closing.result) == ("failed", "step2: Value is cursed", [11])
 
@@ -81,7 +81,7 @@ def test_the_retries_are_a_setting_also_for_the_error_handler(chain: Any) -> Non
     retries = RetrySettings(first_interval=timedelta(seconds=1), attempts=2)
     run = chain(settings=Settings(chain=ChainSettings(retries=retries)), trouble=lambda *_: DOWN)
     run.run.advance(timedelta(seconds=2))
-    assert run.run.call_names == ["step1", "step1", "error_handler", "error_handler", "close_case"]
+    assert run.run.call_names == ["step1", "step1", "give_up", "error_handler", "error_handler", "give_up", "close_case"]
     assert run.run.failure == "Robot is asleep"
     assert run.closing.reason == "step1: Robot is asleep; the error handler failed too: Robot is asleep"
 

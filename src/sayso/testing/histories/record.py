@@ -41,6 +41,8 @@ STACKS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "SAYSO_TASK__MANAGER_TIMEOUT": "PT6S",
             "SAYSO_PURCHASE__APPROVAL_TIMEOUT": "PT6S",
             "SAYSO_PURCHASE__PAYMENT_TIMEOUT": "PT3S",
+            "SAYSO_ORDER__APPROVAL_TIMEOUT": "PT6S",
+            "SAYSO_ESCALATION__TIMEOUT": "PT6S",
         },
     }
 )
@@ -80,6 +82,8 @@ class _Recorder:
     def play(self, scenario: Scenario) -> dict[str, Any]:
         """Play one; gives its document."""
         key = f"{scenario.name.replace('_', '-')}-{secrets.token_hex(3)}"
+        rules = json.loads(json.dumps(scenario.faults).replace("{key}", key))
+        self._partners.put("/faults", json=rules).raise_for_status()
         for send in scenario.sends:
             if send.when is not None:
                 self._waits(key, send.when)

@@ -33,6 +33,8 @@ class Scenario:
     sends: tuple[Send, ...]
     stack: str = "patient"
     refuse: str | None = None
+    faults: tuple[dict[str, Any], ...] = ()
+    """Rules for the partner service (`PUT /faults`); `{key}` stands for the case's key."""
 
     @property
     def title(self) -> str:
@@ -65,6 +67,43 @@ def _paid(amount: str = "1250.00") -> Send:
     return Send("com.acme.payment.captured.v1", data, when=PAYMENT)
 
 
+def _submitted() -> Send:
+    return Send("com.acme.task.submitted.v1", {"task_id": "{key}", "title": "Move the servers", "assignee": "bob", "priority": "high"})
+
+
+def _order(amount: str = "480.00") -> Send:
+    data = {"order_id": "{key}", "product": "cable", "quantity": 2, "amount": amount, "requester": "alice"}
+    return Send("com.acme.order.placed.v1", data)
+
+
+def _trip() -> Send:
+    return Send("com.acme.trip.requested.v1", {"trip_id": "{key}", "traveller": "carol", "destination": "Vienna"})
+
+
+def _escalation(amount: str = "1800") -> Send:
+    data = {"request_id": "{key}", "amount": amount, "requester": "alice", "description": "Forklift"}
+    return Send("com.acme.order.approval-requested.v1", data)
+
+
+def _batch(offset: int = 0) -> Send:
+    return Send("com.acme.batch.submitted.v1", {"batch_id": "{key}", "count": 3, "offset": offset, "limit": 1})
+
+
+def _chain(value: int = 10) -> Send:
+    return Send("com.acme.task-chain.submitted.v1", {"chain_id": "{key}", "value": value})
+
+
+def _decided(workflow: str, field_name: str, *, approved: bool = True) -> Send:
+    data = {"workflow": workflow, field_name: "{key}", "approved": approved, "approver": "carol", "reason": "as discussed"}
+    return Send("sayso.approval.decided.v1", data, when=APPROVAL)
+
+
+def _refused(resource: str, *, undo: bool = False) -> dict[str, Any]:
+    return {"resource": resource, "undo": undo, "subject": "{key}", "status": 422}
+
+
+TOO_LARGE = 2**53 - 4
+"""Beyond what the partner service counts with."""
 _WITHDRAWN = Send("com.acme.purchase.withdrawn.v1", {"order_id": "{key}", "requester": "alice", "reason": "not needed"}, when=APPROVAL)
 _UNPAID = Send("com.acme.payment.failed.v1", {"order_id": "{key}", "reason": "card declined"}, when=PAYMENT)
 
@@ -99,4 +138,39 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("task_approval_workflow", "rejected", "rejected", (_task(), _decision("task_id", approved=False))),
     Scenario("task_approval_workflow", "timed_out", "timed_out", (_task(),), stack=HASTY),
     Scenario("task_approval_workflow", "failed", "failed", (_task(), _decision("task_id")), refuse="assign_task"),
+    Scenario("task_processing_saga", "completed", "completed", (_submitted(),)),
+    Scenario("task_processing_saga", "compensated", "compensated", (_submitted(),), faults=(_refused("dashboard"),)),
+    Scenario(
+        "task_processing_saga",
+        "failed",
+        "failed",
+        (_submitted(),),
+        faults=(_refused("dashboard"), _refused("capacity", undo=True)),
+    ),
+    Scenario("order_saga", "completed", "completed", (_order(),)),
+    Scenario("order_saga", "approved", "completed", (_order("1200.00"), _decided("order_saga", "order_id"))),
+    Scenario("order_saga", "rejected", "rejected", (_order("1200.00"), _decided("order_saga", "order_id", approved=False))),
+    Scenario("order_saga", "timed_out", "timed_out", (_order("1200.00"),), stack=HASTY),
+    Scenario("order_saga", "compensated", "compensated", (_order(),), faults=(_refused("shipments"),)),
+    Scenario("order_saga", "failed", "failed", (_order(),), faults=(_refused("shipments"), _refused("payments", undo=True))),
+    Scenario("book_trip", "completed", "completed", (_trip(),)),
+    Scenario("book_trip", "compensated", "compensated", (_trip(),), faults=(_refused("cars"),)),
+    Scenario("book_trip", "failed", "failed", (_trip(),), faults=(_refused("cars"), _refused("flights", undo=True))),
+    Scenario("request_escalation", "auto_approved", "auto_approved", (_escalation("999"),)),
+    Scenario("request_escalation", "approved", "approved", (_escalation(), _decided("request_escalation", "request_id"))),
+    Scenario(
+        "request_escalation", "rejected", "rejected", (_escalation(), _decided("request_escalation", "request_id", approved=False))
+    ),
+    Scenario("request_escalation", "timed_out", "timed_out", (_escalation(),), stack=HASTY),
+    Scenario(
+        "request_escalation",
+        "failed",
+        "failed",
+        (_escalation(), _decided("request_escalation", "request_id")),
+        faults=(_refused("escalations"),),
+    ),
+    Scenario("batch_processing_workflow", "completed", "completed", (_batch(),)),
+    Scenario("batch_processing_workflow", "failed", "failed", (_batch(TOO_LARGE),)),
+    Scenario("task_chain_workflow", "completed", "completed", (_chain(),)),
+    Scenario("task_chain_workflow", "failed", "failed", (_chain(TOO_LARGE),)),
 )
