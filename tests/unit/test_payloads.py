@@ -103,7 +103,9 @@ def test_a_missing_field_is_named(event_type: str, field: str) -> None:
     assert explain(caught.value) == f"`{field}`: field required"
 
 
-@pytest.mark.parametrize(("event_type", "field"), [pair for pair in REQUIRED if pair[1] not in ("result", "request", "answers", "booking")])
+@pytest.mark.parametrize(
+    ("event_type", "field"), [pair for pair in REQUIRED if pair[1] not in ("result", "request", "answers", "booking")]
+)
 @pytest.mark.parametrize("value", [[], {"a": 1}])
 def test_a_field_of_another_kind_is_named(event_type: str, field: str, value: object) -> None:
     assert complaint(event_type, **{field: value}).startswith(f"`{field}`: ")
