@@ -2,7 +2,7 @@
 
 SDK 1.19 takes a second suspension for an event to keep until the resumption, and then keeps it again while it goes through what it has
 kept: a loop without end that eats the worker's memory. And a resumption of an instance that is not suspended fails it for good.
-Anybody may press pause twice, and every call to the engine may be made twice because its answer was lost (ADR 0008).
+Anybody may press pause twice, and every call to the engine may be made twice because its answer was lost (ADR 0011).
 """
 
 from __future__ import annotations
