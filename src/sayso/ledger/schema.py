@@ -123,7 +123,7 @@ cases = Table(
     Column("due_at_ms", BigInteger),
     Column("check_at_ms", BigInteger, comment="when it is compared with the engine next; like due_at_ms schedule and lease"),
     Column("checked_at_ms", BigInteger, comment="when it was compared last"),
-    Column("absent_since_ms", BigInteger, comment="since when the engine does not know it, or cannot read it"),
+    Column("absent_since_ms", BigInteger, comment="since when the engine does not know it"),
     Column("run", Integer, nullable=False, server_default="1", comment="which instance of the engine it has"),
     Column("raise_after", Serial, comment="its events behind this number are raised again"),
     Column("finding", Text, comment="what the comparison found, when something is wrong"),

@@ -22,6 +22,7 @@ from sayso.ledger.schema import cases, events, outbox
 from sayso.ledger.states import EventState, IllegalTransitionError
 
 REFUND = "sayso.payment.refund-requested.v1"
+FAILED_PAYMENT = "resume: purchase_order_workflow.payment_failed\n    "
 PAID = {"order_id": "PO-1", "payment_id": "p-1", "amount": "1200.00", "currency": "EUR"}
 AFTER_THE_HOLD = timedelta(days=7)
 
@@ -79,6 +80,7 @@ def test_a_captured_payment_that_no_case_used_asks_for_its_refund(world: World, 
     case = None if state == "expired" else world.case.instance_id
     assert refund["data"] == {
         **PAID,
+        "workflow": None,
         "case": case,
         "idempotency_key": f"late:{row.identity}",
         "answers": {"source": "/shop", "id": "pay", "type": PAYMENT, "state": state, "reason": row.reason},
@@ -199,7 +201,7 @@ def test_an_early_event_that_may_not_wait_is_expired_at_once_and_answered(ledger
 
 
 def test_an_early_event_that_may_not_wait_is_driven_by_a_resend(ledger: Ledger, tmp_path: Path) -> None:
-    lines = ("early: hold P7D\n\n  # Kept", "early: dead-letter\n\n  # Kept")
+    lines = (f"{FAILED_PAYMENT}early: hold P7D", f"{FAILED_PAYMENT}early: dead-letter")
     world = with_bindings(ledger, tmp_path, lines)
     failure = cloudevent(PAYMENT_FAILURE, {"order_id": "PO-1"}, "failed")
     world.receive("payments", failure)
