@@ -51,7 +51,9 @@ NEXT_DUE = """SELECT min(due) FROM (SELECT min(due_at_ms) AS due FROM events WHE
 
 
 class Database(Protocol):
-    """Where the ledgers of one world live."""
+    """Where the ledgers of one world live. `patience`: so many times the usual steps are still no endless loop."""
+
+    patience: int
 
     def ledger(self, scheduler: Scheduler) -> Ledger:
         """A process's own view."""
@@ -71,6 +73,8 @@ class Database(Protocol):
 
 class SqliteDatabase:
     """One SQLite database, on a file or in memory, and the one connection to it."""
+
+    patience = 1
 
     def __init__(self, path: Path | None) -> None:
         self.url = f"sqlite:///{path}" if path else "sqlite://"

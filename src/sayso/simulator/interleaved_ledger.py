@@ -22,8 +22,10 @@ from sayso.simulator.scheduler import Scheduler
 
 T = TypeVar("T")
 LOCK_NOT_AVAILABLE = "55P03"
-LOCK_TIMEOUT = "SET LOCAL lock_timeout = '5ms'"
+LOCK_TIMEOUT = "-c lock_timeout=5ms"
+"""Of the session, not of the transaction: a broken one that commits half way must not wait either."""
 TRY_AGAIN_MS = 20
+TRY_AGAIN_MAX_MS = 1_000
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class InterleavedLedger(Ledger):
     def transact(self, work: Work[T], *, in_sight: bool = False) -> T:
         """See `Ledger.transact`."""
         del in_sight
-        conflicts = 0
+        conflicts, pause_ms = 0, TRY_AGAIN_MS
         while conflicts < CONFLICT_RETRIES:
             self._scheduler.point()
             try:
@@ -87,7 +89,8 @@ class InterleavedLedger(Ledger):
                 conflicts += code != LOCK_NOT_AVAILABLE
                 if conflicts == CONFLICT_RETRIES and isinstance(error, IntegrityError):
                     raise
-                self._scheduler.sleep(TRY_AGAIN_MS)
+                self._scheduler.sleep(pause_ms)
+                pause_ms = min(2 * pause_ms, TRY_AGAIN_MAX_MS)
                 continue
             self._scheduler.point()
             return value
@@ -104,7 +107,6 @@ class InterleavedLedger(Ledger):
     def _attempt(self, work: Work[T]) -> T:
         scheduler = self._scheduler
         with self.engine.connect() as connection:
-            connection.exec_driver_sql(LOCK_TIMEOUT)
             value = work(InterleavedTransaction(connection, scheduler.clock.now_ms, self.dialect, scheduler.point))
             if scheduler.rng.random() < scheduler.weather.ledger_down:
                 raise TransientError("the ledger is not available")
@@ -113,11 +115,13 @@ class InterleavedLedger(Ledger):
 
 
 class PostgresqlDatabase:
-    """A migrated, empty PostgreSQL database."""
+    """A migrated, empty PostgreSQL database. Each statement is a step here, and so is each attempt to get a lock."""
+
+    patience = 20
 
     def __init__(self, url: str) -> None:
         self.url = make_url(url).render_as_string(hide_password=False)
-        self.engine = create_engine(url, pool_size=10, max_overflow=80)
+        self.engine = create_engine(url, pool_size=10, max_overflow=80, connect_args={"options": LOCK_TIMEOUT})
         self._watch = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
 
     def ledger(self, scheduler: Scheduler) -> Ledger:

@@ -130,7 +130,7 @@ class World:
 
     def _run_until(self, until_ms: int) -> None:
         while True:
-            self.scheduler.steps_max = STEPS_AT_LEAST + STEPS_A_DELIVERY * self.broker.deliveries
+            self.scheduler.steps_max = self.database.patience * (STEPS_AT_LEAST + STEPS_A_DELIVERY * self.broker.deliveries)
             self.scheduler.take_turn()
             self._begin_what_is_due()
             self.scheduler.run()
