@@ -1,4 +1,4 @@
-"""Which seed shows each mutation, and by which rule of the checker.
+"""Which seed shows each mutation, and by which rule of the checker: what the tests and `make proof` run.
 
 In: the name of a mutation. Out: the run that shows it, the rule that names what it breaks.
 """
@@ -28,6 +28,10 @@ class Catch:
         return replace(Run(self.seed, self.events, self.ledger, mutation, ledger_url=ledger_url), scenario=self.scenario)
 
 
+def _where_transactions_meet(seed: int, rule: str, events: int) -> Catch:
+    return Catch(seed, rule, events, "postgresql", "collisions")
+
+
 CATCHES: Mapping[str, Catch] = MappingProxyType(
     {
         "ack-before-commit": Catch(4, "lost"),
@@ -48,5 +52,9 @@ CATCHES: Mapping[str, Catch] = MappingProxyType(
         "timer-believed": Catch(1, "wrong outcome", events=200, scenario="deadlines"),
         "no-reconciler": Catch(11, "case not ended"),
         "restarted-without-memory": Catch(11, "wrong outcome"),
+        "no-case-lock": _where_transactions_meet(1, "no final state", 50),
+        "late-check-outside": _where_transactions_meet(1, "no final state", 50),
+        "no-transaction": _where_transactions_meet(1, "invented", 50),
     }
 )
+NO_SEED_YET = frozenset({"lock-let-go", "settle-unlocked"})

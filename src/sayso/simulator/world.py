@@ -33,7 +33,6 @@ RESTARTS_MS = (2_000, 2_000, 10_000, 10 * 60_000)
 BURST = 64
 JUMPS_MS = (-10 * 60_000, -1_000, 1_000, 10 * 60_000)
 POLL_MS = 200
-ROUNDS_AT_ONE_MOMENT = 100
 QUIET_AFTER_DAYS = 40
 STEPS_AT_LEAST, STEPS_A_DELIVERY = 3_000, 60
 """Of turns and points, a run may take so many; the busiest of those that come to rest need 20 a delivery."""
@@ -208,7 +207,7 @@ class World:
             self._rounds = 0
             return next_ms
         self._rounds += 1
-        return now_ms + POLL_MS if self._rounds % ROUNDS_AT_ONE_MOMENT == 0 else now_ms
+        return now_ms + POLL_MS if self._rounds % self.database.rounds_at_one_moment == 0 else now_ms
 
     def _subscribers_replica(self, number: int) -> SubscribersReplica:
         return SubscribersReplica(self._surroundings, Process(f"subscribers-{number}"))
