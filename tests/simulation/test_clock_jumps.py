@@ -9,6 +9,7 @@ import pytest
 
 from sayso.simulator import world
 from sayso.simulator.run import Run, simulate
+from sayso.simulator.scenarios import Scenario
 from sayso.simulator.scheduler import Weather
 
 JUMP = 0.5
@@ -19,8 +20,8 @@ def test_nothing_is_lost_twice_or_wrong_under_a_clock_that_jumps_all_the_time(se
     jumps: list[int] = []
     drawn, jump = world.drawn_weather, world.World._jump
 
-    def restless(rng: random.Random) -> Weather:
-        return dataclasses.replace(drawn(rng), jump=JUMP)
+    def restless(rng: random.Random, scenario: Scenario) -> Weather:
+        return dataclasses.replace(drawn(rng, scenario), jump=JUMP)
 
     def noted(self: world.World) -> None:
         before = self.clock.now_ms

@@ -17,12 +17,15 @@ from sayso.settings import Settings
 from sayso.simulator.minimise import minimise, read_run, write_run
 from sayso.simulator.mutations import MUTATIONS
 from sayso.simulator.run import LEDGERS, Report, Run, simulate
+from sayso.simulator.scenarios import SCENARIOS
 
 FOLDER = Path(".sayso/simulate")
 FINDINGS_SHOWN = 10
 
 
-def run_seeds(seed: int, events: int, seeds: int, ledger: str, mutation: str | None, replay: Path | None, *, as_json: bool) -> int:
+def run_seeds(
+    seed: int, events: int, seeds: int, ledger: str, mutation: str | None, replay: Path | None, *, scenario: str, as_json: bool
+) -> int:
     """Everything; returns the exit code."""
     if mutation == "list":
         for name, (meaning, _) in MUTATIONS.items():
@@ -30,7 +33,10 @@ def run_seeds(seed: int, events: int, seeds: int, ledger: str, mutation: str | N
         return 0
     if ledger not in LEDGERS:
         raise ConfigurationError(f'no ledger "{ledger}"; valid: {", ".join(LEDGERS)}')
-    runs = [read_run(replay)] if replay else [Run(seed + number, events, ledger, mutation) for number in range(seeds)]
+    if scenario not in SCENARIOS:
+        raise ConfigurationError(f'no scenario "{scenario}"; valid: {", ".join(SCENARIOS)}')
+    first = Run(seed, events, ledger, mutation, scenario=scenario)
+    runs = [read_run(replay)] if replay else [dataclasses.replace(first, seed=seed + number) for number in range(seeds)]
     bindings = Settings().config_dir / "bindings.yaml"
     runs = [dataclasses.replace(run, bindings=bindings) for run in runs]
     with ledger_urls(runs[0].ledger) as new_url:
@@ -97,7 +103,7 @@ def _sum(counts: Iterator[dict[str, int]]) -> Counter[str]:
 def _keep_smallest(run: Run, report: Report) -> None:
     """Write the smallest input that still fails; on PostgreSQL the run itself can be repeated by its seed."""
     if run.ledger == "postgresql":
-        say(f"again: sayso simulate --seed {run.seed} --events {run.events} --ledger postgresql")
+        say(f"again: sayso simulate --seed {run.seed} --events {run.events} --ledger postgresql --scenario {run.scenario}")
         return
     say("looking for the smallest input that fails …")
     smallest = minimise(run, report)

@@ -15,7 +15,10 @@ from unittest.mock import patch
 from sqlalchemy import bindparam, select
 
 import sayso.ledger.cases
+import sayso.ledger.dead
 import sayso.ledger.driving
+import sayso.ledger.pruning
+import sayso.ledger.rebuilding
 import sayso.ledger.reconciling
 import sayso.ledger.routing
 import sayso.ledger.steps
@@ -23,7 +26,16 @@ from sayso.ledger.schema import case_keys
 from sayso.ledger.statements import upsert
 from sayso.simulator import interleaved_ledger
 
-_LOCKING = (sayso.ledger.cases, sayso.ledger.driving, sayso.ledger.reconciling, sayso.ledger.routing, sayso.ledger.steps)
+_LOCKING = (
+    sayso.ledger.cases,
+    sayso.ledger.dead,
+    sayso.ledger.driving,
+    sayso.ledger.pruning,
+    sayso.ledger.rebuilding,
+    sayso.ledger.reconciling,
+    sayso.ledger.routing,
+    sayso.ledger.steps,
+)
 _GENERATIONS = select(case_keys.c.generations).where(
     case_keys.c.workflow == bindparam("workflow"), case_keys.c.key == bindparam("key")
 )

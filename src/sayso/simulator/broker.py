@@ -9,8 +9,9 @@ import heapq
 from collections.abc import Iterable
 
 from sayso.simulator.clock import BEGINNING_MS
+from sayso.simulator.scenarios import DAY, HOUR, MINUTE, SECOND
 from sayso.simulator.scheduler import Scheduler
-from sayso.simulator.traffic import DAY, HOUR, MINUTE, SECOND, Message
+from sayso.simulator.traffic import Message
 
 DELAYS_MS = (100, SECOND, SECOND, 10 * SECOND, MINUTE, HOUR, DAY)
 REPETITIONS_MS = (0, 0, 0, 1, SECOND, SECOND, MINUTE, HOUR, 8 * DAY)

@@ -51,7 +51,12 @@ NEXT_DUE = """SELECT min(due) FROM (SELECT min(due_at_ms) AS due FROM events WHE
 
 
 class Database(Protocol):
-    """Where the ledgers of one world live."""
+    """Where the ledgers of one world live. `patience`: so many times the usual steps are still no endless loop.
+    Lanes that something is due for, and that are all at work, are looked at `rounds_at_one_moment` times before time goes on.
+    """
+
+    patience: int
+    rounds_at_one_moment: int
 
     def ledger(self, scheduler: Scheduler) -> Ledger:
         """A process's own view."""
@@ -71,6 +76,9 @@ class Database(Protocol):
 
 class SqliteDatabase:
     """One SQLite database, on a file or in memory, and the one connection to it."""
+
+    patience = 1
+    rounds_at_one_moment = 100
 
     def __init__(self, path: Path | None) -> None:
         self.url = f"sqlite:///{path}" if path else "sqlite://"

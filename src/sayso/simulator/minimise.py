@@ -15,6 +15,7 @@ from typing import Any
 from sayso.errors import ConfigurationError
 from sayso.simulator.observed import Intent
 from sayso.simulator.run import Report, Run, simulate, simulate_world
+from sayso.simulator.scenarios import USUAL
 from sayso.simulator.traffic import Message
 
 SEEDS_EACH = 6
@@ -76,7 +77,7 @@ def minimise(run: Run, report: Report) -> Run:
 
 def write_run(run: Run, path: Path) -> None:
     """As JSON lines: the run, then its messages."""
-    head = {"seed": run.seed, "ledger": run.ledger, "mutation": run.mutation}
+    head = {"seed": run.seed, "ledger": run.ledger, "mutation": run.mutation, "scenario": run.scenario}
     lines = [head, *(_message_fields(message) for message in run.messages or ())]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
@@ -87,7 +88,7 @@ def read_run(path: Path) -> Run:
     try:
         head, *rest = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
         messages = tuple(Message(**fields | {"body": _body(fields), "intent": Intent(fields["intent"])}) for fields in rest)
-        return Run(head["seed"], 0, head["ledger"], head["mutation"], messages)
+        return Run(head["seed"], 0, head["ledger"], head["mutation"], messages, scenario=head.get("scenario", USUAL))
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, KeyError, TypeError) as error:

@@ -2,6 +2,7 @@
 
 In: how many deliveries on which ledger. Out: a line a seed in `.sayso/proof/LEDGER.jsonl`, and `docs/proof/simulation.md` made of all
 lines (`proof_report.py`). A seed that is in the file is not run again. Findings stop nothing; the exit code says that there are some.
+With `--mutations` instead: `docs/proof/mutations.md` (`proof_mutations.py`).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from sayso.simulator.finding import Finding
+from sayso.simulator.proof_mutations import write_page
 from sayso.simulator.proof_report import WANTED, report
 from sayso.simulator.run import Report, Run, simulate
 
@@ -140,8 +142,11 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--fresh", action="store_true", help="forget the seeds that were run before")
     parser.add_argument("--report", action="store_true", help="only write the report")
+    parser.add_argument("--mutations", action="store_true", help="only the mutations, and their page")
     asked = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if asked.mutations:
+        return 0 if write_page() else 1
     try:
         for ledger in () if asked.report else asked.ledger or WANTED:
             if asked.fresh:

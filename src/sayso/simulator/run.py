@@ -29,6 +29,7 @@ from sayso.simulator.databases import Database, SqliteDatabase
 from sayso.simulator.finding import Finding
 from sayso.simulator.interleaved_ledger import PostgresqlDatabase
 from sayso.simulator.mutations import mutated
+from sayso.simulator.scenarios import SCENARIOS, USUAL
 from sayso.simulator.traffic import Message
 from sayso.simulator.witness import observe
 from sayso.simulator.world import World
@@ -50,6 +51,7 @@ class Run:
     messages: tuple[Message, ...] | None = None
     ledger_url: str | None = None
     bindings: Path = Path("config/bindings.yaml")
+    scenario: str = USUAL
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def simulate_world(run: Run) -> tuple[Report, list[Message]]:
         stack.enter_context(_without_collector())
         database = stack.enter_context(_database(run))
         stack.enter_context(mutated(run.mutation))
-        world = World(run.seed, database, _bindings(run.bindings), SETTINGS_OF_A_RUN)
+        world = World(run.seed, database, _bindings(run.bindings), SETTINGS_OF_A_RUN, SCENARIOS[run.scenario])
         if run.messages is None:
             world.run(run.events)
         else:

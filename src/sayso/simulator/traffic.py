@@ -14,15 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from sayso.simulator.observed import Intent
-
-SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
+from sayso.simulator.scenarios import BESIDE_DEADLINE, DAY, HOUR, MINUTE, SECOND, Scenario
 
 PURCHASE, APPROVAL, TASK = "purchase_order_workflow", "approval_workflow", "task_approval_workflow"
 KEY_FIELDS = {PURCHASE: "order_id", APPROVAL: "request_id", TASK: "task_id"}
 TIMEOUTS = {PURCHASE: DAY, APPROVAL: 3 * DAY, TASK: 2 * DAY}
-OFFSETS = (-2 * DAY, -MINUTE, 0, 0, SECOND, SECOND, MINUTE, MINUTE, MINUTE, HOUR, HOUR)
-BESIDE_DEADLINE = (-1, -1, -1, 0, 1, 500, SECOND, 2 * SECOND, MINUTE)
-PAYMENT_OFFSETS = (-MINUTE, 0, SECOND, MINUTE, MINUTE, HOUR, 2 * HOUR, 2 * HOUR, 6 * DAY, 8 * DAY, 12 * DAY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +46,9 @@ class Message:
 class Traffic:
     """Makes the messages of one case after the other."""
 
-    def __init__(self, rng: random.Random) -> None:
+    def __init__(self, rng: random.Random, scenario: Scenario) -> None:
         self._rng = rng
+        self._scenario = scenario
         self._cases = 0
         self._actors = 0
 
@@ -86,10 +83,12 @@ class Traffic:
     def _decisions(self, at_ms: int, workflow: str, key: str) -> Iterator[Message]:
         rng = self._rng
         choices = (Intent.APPROVE, Intent.REJECT, Intent.POWERLESS, Intent.WITHDRAW if workflow == PURCHASE else Intent.APPROVE)
-        for number in range(rng.choices((0, 1, 2, 3), (8, 60, 22, 10))[0]):
+        for number in range(rng.choices((0, 1, 2, 3), self._scenario.decisions)[0]):
             intent = rng.choices(choices, (66, 15, 10, 9))[0]
-            beside_deadline = rng.random() < 0.15
-            offset = TIMEOUTS[workflow] + rng.choice(BESIDE_DEADLINE) if beside_deadline else rng.choice(OFFSETS)
+            beside_deadline = rng.random() < self._scenario.beside_deadline
+            offset = (
+                TIMEOUTS[workflow] + rng.choice(BESIDE_DEADLINE) if beside_deadline else rng.choice(self._scenario.decision_offsets)
+            )
             self._actors += 1
             actor = f"bob-{self._actors}"
             topic, kind, data = _decision(workflow, key, intent, actor)
@@ -108,7 +107,8 @@ class Traffic:
                 "payment_id": f"P{number}",
             }
             name = f"pay-{key}-{number}"
-            yield from self._copies(at_ms + rng.choice(PAYMENT_OFFSETS), "payments", kind, name, data, intent, PURCHASE, key)
+            offset = rng.choice(self._scenario.payment_offsets)
+            yield from self._copies(at_ms + offset, "payments", kind, name, data, intent, PURCHASE, key)
 
     def _stray(self, at_ms: int) -> Iterator[Message]:
         """What belongs to no case: malformed bytes, types without a binding, events that are only kept."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from sayso.correlation.bindings import Bindings
 from sayso.ledger.cases import Rules
@@ -21,8 +22,9 @@ from sayso.simulator.instance import Asked
 from sayso.simulator.partners import SimulatedPartners
 from sayso.simulator.processes import NoticeWitness, SubscribersReplica, Surroundings, WorkerReplica
 from sayso.simulator.publisher import SimulatedPublisher
+from sayso.simulator.scenarios import HOUR, Scenario
 from sayso.simulator.scheduler import NeverAtRestError, Process, Scheduler, Weather
-from sayso.simulator.traffic import HOUR, Message, Traffic
+from sayso.simulator.traffic import Message, Traffic
 from sayso_worker.registry import WORKFLOWS
 
 WAVE_CASES_MAX = 40
@@ -31,7 +33,6 @@ RESTARTS_MS = (2_000, 2_000, 10_000, 10 * 60_000)
 BURST = 64
 JUMPS_MS = (-10 * 60_000, -1_000, 1_000, 10 * 60_000)
 POLL_MS = 200
-ROUNDS_AT_ONE_MOMENT = 100
 QUIET_AFTER_DAYS = 40
 STEPS_AT_LEAST, STEPS_A_DELIVERY = 3_000, 60
 """Of turns and points, a run may take so many; the busiest of those that come to rest need 20 a delivery."""
@@ -47,10 +48,11 @@ DUE = {
 class World:
     """One seed's world; `run` lets everything happen."""
 
-    def __init__(self, seed: int, database: Database, bindings: Bindings, settings: Settings) -> None:
+    def __init__(self, seed: int, database: Database, bindings: Bindings, settings: Settings, scenario: Scenario) -> None:
         self.rng = random.Random(seed)  # noqa: S311 - reproducible, not secret
         self.clock = VirtualClock()
-        self.weather = drawn_weather(self.rng)
+        self.weather = drawn_weather(self.rng, scenario)
+        self._scenario = scenario
         self.scheduler = Scheduler(self.rng, self.clock, self.weather)
         self.broker = Broker(self.scheduler)
         self.engine = SimulatedEngine(WORKFLOWS, self.scheduler)
@@ -87,7 +89,7 @@ class World:
         self._bounded(self._rest)
 
     def _send_waves(self, deliveries: int) -> None:
-        traffic = Traffic(self.rng)
+        traffic = Traffic(self.rng, self._scenario)
         wave_at_ms = 0
         cases = min(WAVE_CASES_MAX, max(4, deliveries // 12))
         while self.broker.deliveries < deliveries:
@@ -97,7 +99,9 @@ class World:
         self._rest()
 
     def _rest(self) -> None:
-        """Calm weather, until nothing is waiting any more."""
+        """Calm weather, until nothing is waiting any more; some scenarios first let bad weather last until the deadlines."""
+        if self._scenario.calm_after_ms:
+            self._run_until(self.clock.now_ms + self._scenario.calm_after_ms)
         self.weather.calm_down()
         self._run_until(self.clock.now_ms + QUIET_AFTER_DAYS * 24 * HOUR)
         if self._next_moment() is not None:
@@ -125,7 +129,7 @@ class World:
 
     def _run_until(self, until_ms: int) -> None:
         while True:
-            self.scheduler.steps_max = STEPS_AT_LEAST + STEPS_A_DELIVERY * self.broker.deliveries
+            self.scheduler.steps_max = self.database.patience * (STEPS_AT_LEAST + STEPS_A_DELIVERY * self.broker.deliveries)
             self.scheduler.take_turn()
             self._begin_what_is_due()
             self.scheduler.run()
@@ -203,7 +207,7 @@ class World:
             self._rounds = 0
             return next_ms
         self._rounds += 1
-        return now_ms + POLL_MS if self._rounds % ROUNDS_AT_ONE_MOMENT == 0 else now_ms
+        return now_ms + POLL_MS if self._rounds % self.database.rounds_at_one_moment == 0 else now_ms
 
     def _subscribers_replica(self, number: int) -> SubscribersReplica:
         return SubscribersReplica(self._surroundings, Process(f"subscribers-{number}"))
@@ -234,10 +238,10 @@ class World:
             restart()
 
 
-def drawn_weather(rng: random.Random) -> Weather:
+def drawn_weather(rng: random.Random, scenario: Scenario) -> Weather:
     """Some seeds have calm weather, some none at all."""
     strength = rng.choice((0.2, 1.0, 1.0, 3.0))
-    return Weather(
+    drawn = Weather(
         switch=rng.choice((0.05, 0.2, 0.5)),
         slow=0.002 * strength,
         crash=0.0005 * strength,
@@ -251,3 +255,4 @@ def drawn_weather(rng: random.Random) -> Weather:
         amnesia=rng.choice((0.0, 0.0, 0.0, 0.001)),
         notices=rng.random() < 0.1,
     )
+    return replace(drawn, **scenario.weather)  # type: ignore[arg-type] # probabilities, by name

@@ -1,0 +1,58 @@
+"""Which seed shows each mutation, and by which rule of the checker: what the tests and `make proof` run.
+
+In: the name of a mutation. Out: the run that shows it, the rule that names what it breaks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+from sayso.simulator.run import Run
+from sayso.simulator.scenarios import USUAL
+
+
+@dataclass(frozen=True)
+class Catch:
+    """The seed breaks the rule, and without the mutation none."""
+
+    seed: int
+    rule: str
+    events: int = 300
+    ledger: str = "memory"
+    scenario: str = USUAL
+
+    def run(self, mutation: str | None, ledger_url: str | None = None) -> Run:
+        """The run, broken or not."""
+        return replace(Run(self.seed, self.events, self.ledger, mutation, ledger_url=ledger_url), scenario=self.scenario)
+
+
+def _where_transactions_meet(seed: int, rule: str, events: int) -> Catch:
+    return Catch(seed, rule, events, "postgresql", "collisions")
+
+
+CATCHES: Mapping[str, Catch] = MappingProxyType(
+    {
+        "ack-before-commit": Catch(4, "lost"),
+        "no-dedupe": Catch(1, "row twice"),
+        "no-conflict": Catch(1, "lost"),
+        "late-swallowed": Catch(1, "wrong state"),
+        "unclaimed-forgotten": Catch(1, "no final state"),
+        "held-forgotten": Catch(1, "wrong state"),
+        "no-dead-letter": Catch(1, "lost dead letter"),
+        "ended-case-again": Catch(1, "opened twice"),
+        "marked-unpublished": Catch(1, "lost publication"),
+        "new-id-each-time": Catch(1, "published twice"),
+        "new-key-each-time": Catch(1, "effect twice"),
+        "record-before-effect": Catch(1, "lost effect"),
+        "requester-decides": Catch(1, "wrong outcome"),
+        "any-amount": Catch(1, "wrong outcome"),
+        "late-decision-counts": Catch(5, "wrong outcome"),
+        "timer-believed": Catch(1, "wrong outcome", events=200, scenario="deadlines"),
+        "no-reconciler": Catch(11, "case not ended"),
+        "restarted-without-memory": Catch(11, "wrong outcome"),
+        "no-transaction": _where_transactions_meet(1, "invented", 50),
+    }
+)
+NO_SEED_YET = frozenset({"lock-let-go", "settle-unlocked", "no-case-lock", "late-check-outside"})

@@ -1,0 +1,54 @@
+"""Scenarios: what a run is mostly about. The usual one has a little of everything; the others look where a race is rare.
+
+In: a name. Out: shares and moments for `traffic.py`, and what of the weather is not drawn. The dice are those of the usual scenario.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
+DECISION_OFFSETS = (-2 * DAY, -MINUTE, 0, 0, SECOND, SECOND, MINUTE, MINUTE, MINUTE, HOUR, HOUR)
+PAYMENT_OFFSETS = (-MINUTE, 0, SECOND, MINUTE, MINUTE, HOUR, 2 * HOUR, 2 * HOUR, 6 * DAY, 8 * DAY, 12 * DAY)
+BESIDE_DEADLINE = (-1, -1, -1, 0, 1, 500, SECOND, 2 * SECOND, MINUTE)
+BESIDE_PAYMENT_DEADLINE = tuple(8 * DAY + beside for beside in BESIDE_DEADLINE)
+"""Of an order that is placed when its day for the approval is over, and then waits seven days."""
+AT_ONCE = (0, 50, 100, SECOND, SECOND, 2 * SECOND, 5 * SECOND)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """`decisions` weighs how many decisions a case gets: 0, 1, 2, 3; `beside_deadline` is the share of those that come when the
+    time is over, just before or just after; the others, and payments, come so long after their order. The weather lasts so long
+    after the last order.
+    """
+
+    decisions: tuple[int, int, int, int] = (8, 60, 22, 10)
+    beside_deadline: float = 0.15
+    decision_offsets: tuple[int, ...] = DECISION_OFFSETS
+    payment_offsets: tuple[int, ...] = PAYMENT_OFFSETS
+    weather: Mapping[str, float] = field(default_factory=dict)
+    calm_after_ms: int = 0
+
+
+USUAL = "usual"
+DEADLINES = Scenario(
+    beside_deadline=0.9,
+    payment_offsets=BESIDE_PAYMENT_DEADLINE,
+    weather={"engine_down": 0.3, "jump": 0},
+    calm_after_ms=10 * DAY,
+)
+"""Deadlines are days after what is sent, and short runs are calm by then. A call that fails once is made again within a timer's grace
+second: two in a row must fail across a deadline. And where a clock was set back, nobody can say any more what came in time.
+"""
+COLLISIONS = Scenario(
+    decisions=(0, 40, 30, 30),
+    beside_deadline=0,
+    decision_offsets=AT_ONCE,
+    payment_offsets=AT_ONCE,
+    weather={"switch": 0.3, "slow": 0.03, "jump": 0, "amnesia": 0, "duplicate": 0.1, "delay": 0, "lost_ack": 0},
+)
+"""All that is sent about a case comes within seconds, and transactions take as long: those on one case meet."""
+SCENARIOS: Mapping[str, Scenario] = MappingProxyType({USUAL: Scenario(), "deadlines": DEADLINES, "collisions": COLLISIONS})

@@ -1,0 +1,36 @@
+"""Mutations of locks and transactions are caught where only two real connections tell: on PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from sayso.simulator.broken_transactions import TRANSACTION_MUTATIONS
+from sayso.simulator.catches import CATCHES
+from sayso.simulator.run import simulate
+from sayso.testing.ledgers import PostgresqlLedgers, postgresql_ledgers
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresqlLedgers]:
+    with postgresql_ledgers(tmp_path_factory.mktemp("postgresql")) as ledgers:
+        yield ledgers
+
+
+@pytest.fixture
+def url(server: PostgresqlLedgers) -> Iterator[str]:
+    made = server.create()
+    yield made
+    server.give_back(made)
+
+
+@pytest.mark.parametrize("name", [name for name in TRANSACTION_MUTATIONS if name in CATCHES])
+def test_a_mutation_of_transactions_is_caught(name: str, url: str) -> None:
+    catch = CATCHES[name]
+    findings = simulate(catch.run(name, url)).findings
+    assert catch.rule in {finding.rule for finding in findings}
+
+
+def test_nothing_is_lost_twice_or_wrong_where_transactions_meet(url: str) -> None:
+    assert simulate(CATCHES["no-transaction"].run(None, url)).findings == ()
