@@ -24,7 +24,7 @@ from sayso.ledger.closing import close_case
 from sayso.ledger.database import Transaction
 from sayso.ledger.rerunning import rerun, why_not
 from sayso.ledger.schema import acts, cases
-from sayso.ledger.statements import locked
+from sayso.ledger.statements import locked, one_of
 
 CHANNEL = "operator"
 TERMINATED = "TERMINATED"
@@ -186,8 +186,8 @@ def _lease(dialect: str) -> Any:
     earlier = acts.alias("earlier")
     waits = exists().where(and_(earlier.c.instance_id == acts.c.instance_id, earlier.c.state == ASKED, earlier.c.seq < acts.c.seq))
     due = select(acts.c.seq).where(acts.c.due_at_ms <= bindparam("now_ms"), ~waits).order_by(acts.c.seq).limit(bindparam("max_rows"))
-    chosen = locked(dialect, due, skip_locked=True).scalar_subquery()
-    statement = update(acts).where(acts.c.seq.in_(chosen)).values(due_at_ms=bindparam("until_ms"), attempts=acts.c.attempts + 1)
+    chosen = one_of(dialect, acts.c.seq, locked(dialect, due, skip_locked=True))
+    statement = update(acts).where(chosen).values(due_at_ms=bindparam("until_ms"), attempts=acts.c.attempts + 1)
     return statement.returning(
         acts.c.seq, acts.c.instance_id, acts.c.act, acts.c.actor, acts.c.reason, acts.c.attempts, acts.c.asked_at_ms
     )

@@ -25,7 +25,7 @@ from sayso.ledger.event_rows import move
 from sayso.ledger.outbox import moment
 from sayso.ledger.restoring import restored_at_ms
 from sayso.ledger.schema import cases, events
-from sayso.ledger.statements import locked
+from sayso.ledger.statements import locked, one_of
 from sayso.ledger.states import EventState
 from sayso.settings import ReconcilerSettings
 
@@ -246,8 +246,8 @@ def _lease(dialect: str) -> Any:
     """As `statements.lease`, for the other schedule of a case."""
     due = select(cases.c.instance_id).where(cases.c.check_at_ms <= bindparam("now_ms"), cases.c.phase == RUNNING)
     due = due.order_by(cases.c.check_at_ms).limit(bindparam("max_rows"))
-    chosen = locked(dialect, due, skip_locked=True).scalar_subquery()
-    statement = update(cases).where(cases.c.instance_id.in_(chosen)).values(check_at_ms=bindparam("until_ms"))
+    chosen = one_of(dialect, cases.c.instance_id, locked(dialect, due, skip_locked=True))
+    statement = update(cases).where(chosen).values(check_at_ms=bindparam("until_ms"))
     return statement.returning(
         cases.c.instance_id, cases.c.workflow, cases.c.key, cases.c.opened_at_ms, cases.c.checked_at_ms, cases.c.run
     )

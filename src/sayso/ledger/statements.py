@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Table, Update, bindparam, select, update
+from sqlalchemy import ColumnElement, Select, Table, Update, any_, bindparam, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 
@@ -31,11 +31,19 @@ def by_due_index(dialect: str, seq: ColumnElement[Any]) -> ColumnElement[Any]:
     return seq + 0 if dialect == "sqlite" else seq
 
 
+def one_of(dialect: str, column: ColumnElement[Any], query: Any) -> ColumnElement[bool]:
+    """Whether the column is among the query's rows. PostgreSQL's planner may run an `IN (SELECT … LIMIT …)` once a row, and so take
+    more than the limit; an array is made once.
+    """
+    rows = query.scalar_subquery()
+    return column == any_(func.array(rows)) if dialect == "postgresql" else column.in_(rows)
+
+
 def lease(dialect: str, table: Table, *, identify_by: ColumnElement[Any], order_by: ColumnElement[Any]) -> Update:
     """An UPDATE that takes up to `max_rows` rows due at `now_ms` until `until_ms`; add `.returning(…)`.
 
     Two dispatchers never get the same row.
     """
     due = select(identify_by).where(table.c.due_at_ms <= bindparam("now_ms")).order_by(order_by).limit(bindparam("max_rows"))
-    chosen = locked(dialect, due, skip_locked=True).scalar_subquery()
-    return update(table).where(identify_by.in_(chosen)).values(due_at_ms=bindparam("until_ms"), attempts=table.c.attempts + 1)
+    chosen = one_of(dialect, identify_by, locked(dialect, due, skip_locked=True))
+    return update(table).where(chosen).values(due_at_ms=bindparam("until_ms"), attempts=table.c.attempts + 1)
