@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,14 +58,15 @@ def all_end(processes: list[psutil.Process], timeout_seconds: float = 10) -> boo
     return True
 
 
-def run(
-    specs: list[ProcessSpec], folder: Path, story: Callable[[Supervisor, Watch], Coroutine[Any, Any, None]]
-) -> tuple[Supervisor, Watch]:
+Story = Callable[[Supervisor, Watch], Coroutine[Any, Any, None]]
+
+
+def run(specs: list[ProcessSpec], folder: Path, story: Story, policy: RestartPolicy = FAST) -> tuple[Supervisor, Watch]:
     """Start these processes, do what the story does, stop them."""
     watch = Watch()
 
     async def whole() -> Supervisor:
-        supervisor = Supervisor(specs, folder, watch, FAST)
+        supervisor = Supervisor(specs, folder, watch, policy)
         supervisor.start()
         try:
             await story(supervisor, watch)
@@ -146,6 +148,49 @@ def test_a_process_that_crashes_too_often_is_given_up_with_its_last_words(tmp_pa
     supervisor, _ = run([crasher], tmp_path, story)
     assert supervisor.states[0].restarts == 3
     assert supervisor.states[0].status is ProcessStatus.FAILED
+
+
+def test_what_was_ready_before_is_given_time_until_what_it_needs_is_back(tmp_path: Path) -> None:
+    """A database that is being shut down is still there for its probe, and refuses who comes."""
+
+    async def story(supervisor: Supervisor, watch: Watch) -> None:
+        await all_ready(supervisor, watch)
+        (state,) = supervisor.states
+        lose_flag(tmp_path, state)
+        await until(lambda: state.restarts > len(FAST.pauses_seconds) + 3)
+        assert state.status is not ProcessStatus.FAILED
+        (tmp_path / "flag").touch()
+        await until(lambda: state.status is ProcessStatus.READY)
+
+    run([needing_a_flag(tmp_path)], tmp_path, story)
+
+
+def test_what_was_ready_before_is_not_given_time_for_ever(tmp_path: Path) -> None:
+    async def story(supervisor: Supervisor, watch: Watch) -> None:
+        await all_ready(supervisor, watch)
+        (state,) = supervisor.states
+        lose_flag(tmp_path, state)
+        await until(lambda: state.status is ProcessStatus.FAILED)
+        assert "not started again after" in state.detail
+
+    run([needing_a_flag(tmp_path)], tmp_path, story, replace(FAST, patience_seconds=0.3))
+
+
+def needing_a_flag(tmp_path: Path) -> ProcessSpec:
+    """Ends at once without its flag."""
+    flag = tmp_path / "flag"
+    flag.touch()
+
+    async def ready() -> str:
+        return "" if flag.exists() else "no flag"
+
+    return spec(tmp_path, "sidecar", ("sh", "-c", f"test -e {flag} && sleep 1000"), probe=ready)
+
+
+def lose_flag(folder: Path, state: ProcessState) -> None:
+    (folder / "flag").unlink()
+    assert state.pid is not None
+    psutil.Process(state.pid).kill()
 
 
 async def not_ready() -> str:

@@ -26,6 +26,8 @@ from sayso.stack.process import Layer, Probe, ProcessSpec
 from sayso.stack.system_user import SystemUser, unprivileged_user
 
 NAME = "postgresql"
+STOP_SIGNAL = signal.SIGINT
+"""A fast shutdown. After SIGTERM the server waits until its clients leave by themselves, and takes no new ones meanwhile."""
 DEFAULT_PORT = 5432
 DATABASE = USER = "sayso"
 OUTSIDE = Path("/var/tmp")  # noqa: S108 - mkdtemp makes a private folder in it; /tmp may be emptied at boot
@@ -99,7 +101,7 @@ def postgresql(port: int, folder: Path) -> tuple[ProcessSpec, Cluster]:
         layer=Layer.STORAGE,
         prepare=lambda: _initialise(programs, cluster, user),
         user=user,
-        stop_signal=signal.SIGINT,  # fast shutdown: does not wait until clients leave
+        stop_signal=STOP_SIGNAL,
     )
     return spec, cluster
 

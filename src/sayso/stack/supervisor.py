@@ -3,6 +3,8 @@
 In: process specs. Out: changes of their `ProcessState`, told to a listener; at the end, nothing that runs.
 Invariants: a process starts after those it needs are ready; what crashes is started again, ever more slowly, and not more often
 than its `RestartPolicy` allows; whatever happens, `stop` ends every child.
+
+What has been ready before and cannot start again is given more time: what it needs may be about to end, still ready by its probe.
 """
 
 from __future__ import annotations
@@ -27,10 +29,11 @@ Listener = Callable[[ProcessState], None]
 
 @dataclass(frozen=True)
 class RestartPolicy:
-    """One pause for each restart that is allowed within the window."""
+    """One pause for each restart that is allowed within the window, and how long what was ready once may fail to start again."""
 
     pauses_seconds: tuple[float, ...] = (0.1, 0.5, 1.0, 2.0, 4.0)
     window_seconds: float = 60.0
+    patience_seconds: float = 180.0
 
 
 DEFAULT_POLICY = RestartPolicy()
@@ -48,6 +51,8 @@ class KeptProcess:
         self.child: asyncio.subprocess.Process | None = None
         self._changed = changed
         self._crashes: list[float] = []
+        self._was_ready = False
+        self._unready_since: float | None = None
 
     async def keep(self, needed: Sequence[KeptProcess]) -> None:
         """Run until cancelled, or until it crashed too often."""
@@ -84,8 +89,9 @@ class KeptProcess:
         finally:
             probing.cancel()
             await asyncio.gather(probing, return_exceptions=True)  # its last word must not come after ours
+        was_ready = self.ready.is_set()
         self.ready.clear()
-        return await self._after_crash(code)
+        return await self._after_crash(code, was_ready=was_ready)
 
     async def _await_ready(self) -> None:
         deadline = time.monotonic() + self.spec.ready_seconds
@@ -94,21 +100,31 @@ class KeptProcess:
             self.tell(ProcessStatus.STARTING, f"still not ready: {missing}" if late else missing)
             await asyncio.sleep(PROBE_INTERVAL_SECONDS)
         self.ready.set()
+        self._was_ready = True
+        self._unready_since = None
         self.tell(ProcessStatus.READY)
 
-    async def _after_crash(self, code: int) -> bool:
+    async def _after_crash(self, code: int, *, was_ready: bool) -> bool:
         now = time.monotonic()
         pauses, window = self._policy.pauses_seconds, self._policy.window_seconds
         self._crashes = [*(crash for crash in self._crashes if now - crash < window), now]
         cause = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
-        if len(self._crashes) > len(pauses):
+        if len(self._crashes) > len(pauses) and not self._may_wait(now, was_ready=was_ready):
             self._give_up(f"{cause}; not started again after {len(self._crashes)} crashes within {window:.0f} s")
             return False
-        pause = pauses[len(self._crashes) - 1]
+        pause = pauses[min(len(self._crashes), len(pauses)) - 1]
         self.state.restarts += 1
         self.tell(ProcessStatus.RESTARTING, f"{cause}; restart {self.state.restarts} in {pause:g} s")
         await asyncio.sleep(pause)
         return True
+
+    def _may_wait(self, now: float, *, was_ready: bool) -> bool:
+        """Whether it only fails to start again, and not for too long. One that gets ready and crashes over and over may not."""
+        if was_ready or not self._was_ready:
+            return False
+        if self._unready_since is None:
+            self._unready_since = now
+        return now - self._unready_since < self._policy.patience_seconds
 
     def _give_up(self, cause: str) -> None:
         words = last_line(self.state.log)

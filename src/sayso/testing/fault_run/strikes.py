@@ -1,13 +1,14 @@
 """Strikes: one thing that is done to a running stack, and its undoing.
 
 In: a seeded generator and what there is to strike. Out: `Strike`s, and a `Striker` that carries them out: kill -9, SIGSTOP for a
-while, SIGTERM, a cut connection, everything killed at once, a rolling restart. Whatever is stopped or cut is let go again.
+while, asked to end, a cut connection, everything killed at once, a rolling restart. Whatever is stopped or cut is let go again.
 """
 
 from __future__ import annotations
 
 import contextlib
 import random
+import signal
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ from types import MappingProxyType
 import psutil
 
 from sayso.errors import SaysoError
+from sayso.stack import postgresql
 from sayso.stack.state import ProcessStatus
 from sayso.stack.toxiproxy import NAME as TOXIPROXY
 from sayso.testing.fault_run.partitions import Partitions
@@ -126,7 +128,7 @@ class Striker:
         for name, process in victims.items():
             with contextlib.suppress(psutil.NoSuchProcess):
                 if kind == "restart":
-                    process.terminate()
+                    process.send_signal(postgresql.STOP_SIGNAL if name == postgresql.NAME else signal.SIGTERM)
                     self.tally.ended[name] += 1
                 else:
                     process.kill()
