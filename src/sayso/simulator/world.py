@@ -255,4 +255,4 @@ def drawn_weather(rng: random.Random, scenario: Scenario) -> Weather:
         amnesia=rng.choice((0.0, 0.0, 0.0, 0.001)),
         notices=rng.random() < 0.1,
     )
-    return replace(drawn, **scenario.weather)  # type: ignore[arg-type] # probabilities, by name
+    return replace(drawn, **scenario.weather)
