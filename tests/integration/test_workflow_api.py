@@ -58,6 +58,10 @@ class Daprd:
         url = f"{self._root}/{instance_id}/raiseEvent/{name}"
         return httpx2.post(url, json=payload, timeout=20, trust_env=False).raise_for_status()
 
+    def raise_text(self, instance_id: str, name: str, text: str) -> Any:
+        url = f"{self._root}/{instance_id}/raiseEvent/{name}"
+        return httpx2.post(url, content=text, timeout=20, trust_env=False).raise_for_status()
+
     def reaches(self, instance_id: str, status: str) -> dict[str, Any]:
         eventually(lambda: self.status(instance_id).get("runtimeStatus") == status, SECONDS, f"{instance_id} {status}")
         return self.status(instance_id)
@@ -159,6 +163,7 @@ def test_a_case_that_is_started_and_decided_through_daprd_is_accounted_for(quick
     assert case.instance_id == instance_id
     daprd.raise_event(instance_id, "approval_received", encode({"approved": True, "approver": "bob"}))
     quick.waiting_for("payment", order)
+    daprd.raise_text(instance_id, "payment_received", "no JSON")
     quick.send(payment(order))
     assert quick.closed(order).outcome == "completed"
     assert [(one.topic, one.state) for one in quick.rows_of_case(order)] == [
