@@ -87,8 +87,12 @@ def check_in(ledger: str, known: Iterable[Line]) -> None:
 
 
 def difference(one: Line, other: Line) -> list[str]:
-    """What two runs of a seed should have in common and have not."""
-    return [f"{name}: {one[name]} and {other[name]}" for name in REPRODUCIBLE if one[name] != other[name]]
+    """What two runs of a seed should have in common and have not; of findings how many there are."""
+    return [f"{name}: {_brief(one[name])} and {_brief(other[name])}" for name in REPRODUCIBLE if one[name] != other[name]]
+
+
+def _brief(value: Any) -> Any:
+    return len(value) if isinstance(value, list) else value
 
 
 def _is_of(line: Line, commit: str) -> bool:
