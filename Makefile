@@ -46,7 +46,7 @@ format: setup ## Format the code
 docs: setup ## Generate schemas, AsyncAPI and tables of settings and events
 	@$(BIN)/python -m sayso.schemas docs
 
-proof: setup ## Simulate 11 million events, resumable, and write docs/proof/simulation.md (PROOF="--deliveries 100000")
+proof: setup ## Simulate 11 million events and every mutation, resumable, and write docs/proof (PROOF="--deliveries 100000")
 	@$(BIN)/python -m sayso.simulator.proof $(PROOF)
 
 bench: runtime ## Compare with a by-hand Dapr app on the same stack (BENCH="--n 500")

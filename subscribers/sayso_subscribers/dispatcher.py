@@ -36,7 +36,7 @@ class Dispatcher:
         self._driver = Driver(ledger, engine, settings)
         outbox = OutboxPublisher(ledger, publisher, settings.dispatcher)
         router = Router(ledger, bindings, Rules(settings, ledger_id), self._after_routing)
-        reconciler = Reconciler(ledger, engine, settings)
+        reconciler = Reconciler(ledger, engine, bindings, settings)
         self._routing = Lane("route", lambda: reconciler.has_surveyed and router.work(), poll_interval)
         self._driving = Lane("drive", self._driver.work, poll_interval)
         self._publishing = Lane("publish", outbox.work, poll_interval)

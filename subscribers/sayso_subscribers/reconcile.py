@@ -15,6 +15,7 @@ from itertools import islice
 import structlog
 
 from sayso.contracts.engine_ids import run_of_engine_id
+from sayso.correlation.bindings import Bindings
 from sayso.engine import Engine, InstanceState, UnreadableInstanceError
 from sayso.errors import TransientError
 from sayso.ledger import Ledger
@@ -48,6 +49,7 @@ class Reconciler:
         self,
         ledger: Ledger,
         engine: Engine,
+        bindings: Bindings,
         settings: Settings,
         monotonic: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] | None = None,
@@ -56,6 +58,7 @@ class Reconciler:
         self._monotonic = monotonic
         self._now = now or partial(datetime.now, UTC)
         self._engine = engine
+        self._bindings = bindings
         self._settings = settings.reconciler
         self._all_checked_at: float | None = None
         self._surveyed_at: float | None = None
@@ -97,7 +100,7 @@ class Reconciler:
         ]
         done = True
         for account in sorted(accounts, key=lambda account: (account.given.case.generation, -account.run)):
-            done &= self._ledger.transact(partial(record_account, account=account))
+            done &= self._ledger.transact(partial(record_account, account=account, bindings=self._bindings))
         log.info("asked the engine for cases that the ledger lacks", found=len(accounts), done=done)
         if done:
             self._ledger.transact(survey_done)
@@ -118,7 +121,7 @@ class Reconciler:
     def _judge(self, check: Check) -> None:
         state = self._engine.state(check.engine_id)
         if state is not None and check.whole and (account := account_of(self._engine.history(check.engine_id))) is not None:
-            self._ledger.transact(partial(record_account, account=account))
+            self._ledger.transact(partial(record_account, account=account, bindings=self._bindings))
         if state is None:
             if self._ledger.transact(partial(found_absent, check=check, settings=self._settings)):
                 log.warning("the engine had lost an instance: it is started again", instance_id=check.instance_id)
@@ -145,8 +148,8 @@ class Reconciler:
 
     def _close(self, check: Check, state: InstanceState) -> None:
         account = account_of(self._engine.history(check.engine_id))
-        record = partial(close_by_engine, check=check, account=account, status=state.status, failure=state.failure)
-        outcome = self._ledger.transact(record)
+        ended = partial(close_by_engine, check=check, account=account, status=state.status, failure=state.failure)
+        outcome = self._ledger.transact(partial(ended, bindings=self._bindings))
         if outcome is not None:
             log.warning("an instance had ended, its case had not", instance_id=check.instance_id, outcome=outcome.value)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 import pytest
@@ -14,8 +15,10 @@ from blows import back
 from confluent_kafka.admin import AdminClient
 from running_system import RunningSystem
 from shop_events import decision, encoded, fresh, payment, purchase, topic_of
+from sqlalchemy import select
 from waiting import eventually
 
+from sayso.ledger.schema import outbox
 from sayso.testing.fault_run.partitions import Partitions
 from sayso.testing.fault_run.stories import SETTINGS
 from sayso.testing.stack import running_stack
@@ -36,10 +39,10 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]:
 
 
 @contextmanager
-def cut(system: RunningSystem, connection: str) -> Iterator[None]:
-    """Nothing passes this connection until the block ends."""
+def cut(system: RunningSystem, connection: str, *directions: str) -> Iterator[None]:
+    """Nothing passes this connection, or nothing in these directions, until the block ends."""
     partitions = Partitions(system.state.toxiproxy_port)
-    partitions.cut(connection)
+    partitions.cut(connection, *directions)
     try:
         yield
     finally:
@@ -120,3 +123,38 @@ def test_cases_go_on_when_the_state_store_is_back(system: RunningSystem) -> None
     for order in orders:
         assert system.closed(order, deadline_seconds=DEADLINE_SECONDS).outcome == "completed"
         assert [kind for kind, _ in system.effects(order)] == ["orders.placed"]
+
+
+def test_a_publish_whose_answer_was_lost_is_made_again_under_the_same_id(system: RunningSystem) -> None:
+    """Kafka takes it, its answer does not pass, and daprd, which waits for that, is killed: nobody knows what came of it."""
+    known, order = fresh("PO"), fresh("PO")
+    for one in (known, order):
+        system.open_purchase(one)
+    system.approve_purchase(known)
+    asked_for(system, known)  # daprd's producer knows the topic
+    instance_id = system.waiting_for("approval", order).instance_id
+    with cut(system, "daprd-kafka", "downstream"):
+        system.engine.raise_event(instance_id, "approval_received", {"approved": True, "approver": "bob"})
+        asked_for(system, order)
+        assert not published(system, order)
+        before = system.stack.kill("daprd")
+    back(system, "daprd", before)
+    eventually(lambda: published(system, order), DEADLINE_SECONDS, "the ledger knows that it was published")
+    copies = asked_for(system, order)
+    assert len(copies) > 1
+    assert [copy["id"] for copy in copies] == [f"{instance_id}:payment-requested"] * len(copies)
+    assert all(copy == copies[0] for copy in copies)
+    send_spread(system, [payment(order)])
+    assert system.closed(order, deadline_seconds=DEADLINE_SECONDS).outcome == "completed"
+    assert [kind for kind, _ in system.effects(order)] == ["orders.placed"]
+
+
+def asked_for(system: RunningSystem, order: str) -> list[dict[str, Any]]:
+    """The payment commands for this order that the broker has."""
+    return eventually(lambda: system.messages_about("payment-commands", order), DEADLINE_SECONDS, "a payment is asked for")
+
+
+def published(system: RunningSystem, order: str) -> bool:
+    """Whether the ledger takes the payment command for published."""
+    query = select(outbox.c.due_at_ms).where(outbox.c.topic == "payment-commands", outbox.c.partition_key == order)
+    return system.ledger.read(lambda tx: [row.due_at_ms for row in tx.all(query)]) == [None]

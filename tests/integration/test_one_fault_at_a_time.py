@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
 import valkey
@@ -11,7 +14,10 @@ from blows import back, held_still, inbox_of, ledger_locked, not_started_again
 from running_system import RunningSystem
 from shop_events import Event, decision, encoded, fresh, payment, purchase
 from stack_pairs import system_on
+from terminal import Terminal
 from waiting import eventually
+
+from sayso.testing.stack import PROJECT
 
 pytestmark = pytest.mark.stack
 
@@ -20,9 +26,38 @@ BATCH = 200
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]:
-    with system_on(("valkey", "sqlite"), tmp_path_factory) as running:
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A configuration folder that these tests may change."""
+    return shutil.copytree(PROJECT / "config", tmp_path_factory.mktemp("project") / "config")
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory, config: Path) -> Iterator[RunningSystem]:
+    settings = {"SAYSO_CONFIG_DIR": str(config), "SAYSO_APPROVERS_ONLY": "true"}
+    with system_on(("valkey", "sqlite"), tmp_path_factory, **settings) as running:
         yield running
+
+
+@contextmanager
+def changed(file: Path, *words: str) -> Iterator[None]:
+    """The first word of the file is the second one until the block ends."""
+    before = file.read_text(encoding="utf-8")
+    _put(file, before.replace(*words))
+    try:
+        yield
+    finally:
+        _put(file, before)
+
+
+def _put(file: Path, text: str) -> None:
+    """At once, so that nobody reads half of it."""
+    new = file.with_suffix(".new")
+    new.write_text(text, encoding="utf-8")
+    new.replace(file)
+
+
+def restarted(system: RunningSystem, name: str) -> None:
+    back(system, name, system.stack.kill(name))
 
 
 def completed_once(system: RunningSystem, order: str) -> None:
@@ -145,3 +180,76 @@ def test_no_case_stays_running_when_placement_is_killed(system: RunningSystem) -
     back(system, "placement", before)
     for order in orders:
         completed_once(system, order)
+
+
+def deliveries(system: RunningSystem, topic: str) -> list[int]:
+    """How often each message that nobody has acknowledged was handed out by the broker."""
+    host, _, port = system.state.redis_host.rpartition(":")
+    with valkey.Valkey(host=host, port=int(port), socket_timeout=10) as client:
+        return [one["times_delivered"] for one in client.xpending_range(topic, "sayso", "-", "+", 100)]
+
+
+def delivered_again_while_the_first_runs(system: RunningSystem) -> Event | None:
+    """An order whose commit is held up for longer than the broker waits for an acknowledgement; None if the handler gave up first."""
+    eventually(lambda: deliveries(system, "purchases") == [], DEADLINE_SECONDS, "nothing is in hand")
+    order = purchase(fresh("PO"))
+    with ledger_locked(system):
+        given_up = system.stack.log("subscribers").count("not committed")
+        system.send(order)
+        eventually(lambda: max(deliveries(system, "purchases"), default=0) > 1, DEADLINE_SECONDS, "it was delivered again")
+        assert system.rows(order["id"]) == []
+        return order if system.stack.log("subscribers").count("not committed") == given_up else None
+
+
+def test_a_second_delivery_while_the_first_still_runs_is_only_counted(system: RunningSystem) -> None:
+    order = eventually(
+        lambda: delivered_again_while_the_first_runs(system), 3 * DEADLINE_SECONDS, "a second delivery while the first runs"
+    )
+    row = system.settled(order, "started", deadline_seconds=DEADLINE_SECONDS)
+    eventually(lambda: system.row(order["id"]).sightings > 1, DEADLINE_SECONDS, "the second one is counted")
+    assert [case.opened_by for case in system.cases(order["data"]["order_id"])] == [row.seq]
+    eventually(lambda: deliveries(system, "purchases") == [], DEADLINE_SECONDS, "both are acknowledged")
+
+
+def test_a_right_that_is_withdrawn_between_publication_and_delivery_does_not_count(system: RunningSystem, config: Path) -> None:
+    order = fresh("PO")
+    system.open_purchase(order)
+    by_bob = decision(order_id=order, by="bob")
+    with ExitStack() as later:
+        with held_still(system, "daprd"):
+            system.send(by_bob)  # bob is a manager now
+            later.enter_context(changed(config / "directory.yaml", "members: [bob, carol]", "members: [carol]"))
+        refused = system.settled(by_bob, "refused", deadline_seconds=DEADLINE_SECONDS)
+    assert refused.reason == "bob is not a member of managers, who are asked"
+    system.waiting_for("approval", order)
+    system.send(decision(order_id=order, by="carol"), payment(order))
+    completed_once(system, order)
+
+
+def test_a_replay_of_a_dead_letter_whose_effect_has_happened_through_another_event_changes_nothing(
+    system: RunningSystem, config: Path
+) -> None:
+    """The payment had no binding and was unmatched; its sender sent it again as a new event, which paid the order."""
+    order, terminal = fresh("PO"), Terminal(system)
+    system.open_purchase(order)
+    unmatched, sent_again = payment(order), payment(order)
+    with changed(config / "bindings.yaml", "com.acme.payment.captured.v1", "com.acme.payment.booked.v1"):
+        restarted(system, "subscribers")
+        system.send(decision(order_id=order), unmatched)
+        system.settled(unmatched, "unmatched", deadline_seconds=DEADLINE_SECONDS)
+    restarted(system, "subscribers")
+    system.send(sent_again)
+    completed_once(system, order)
+    assert "would be late" in terminal.sayso("dead", "replay", unmatched["id"], "--dry-run")
+    assert terminal.json("dead", "replay", unmatched["id"], "--as", "olga")["events"][0]["done"] is True
+    late = system.settled(unmatched, "late", deadline_seconds=DEADLINE_SECONDS)
+    completed_once(system, order)
+    assert system.row(sent_again["id"]).state == "consumed"
+    refunds = eventually(lambda: _refunds(system, order), DEADLINE_SECONDS, "the second payment is given back")
+    assert {one["id"] for one in refunds} == {late.answered_by}
+    assert "it came too late and was answered" in terminal.sayso("dead", "replay", unmatched["id"], "--as", "olga", code=4)
+
+
+def _refunds(system: RunningSystem, order: str) -> list[Event]:
+    refund = "sayso.payment.refund-requested.v1"
+    return [one for one in system.messages_about("payment-commands", order) if one["type"] == refund]

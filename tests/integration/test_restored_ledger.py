@@ -50,7 +50,7 @@ def seen_again(system: RunningSystem, order: str) -> int:
 
 def test_a_restored_ledger_learns_from_the_engine_what_happened_after_the_backup(tmp_path: Path) -> None:
     """Each order is at another point at the backup, and at another one when the ledger is lost."""
-    placed, paid, new_and_placed, new_and_paid = (fresh("PO") for _ in range(4))
+    placed, paid, new_and_placed, new_and_paid, in_vain = (fresh("PO") for _ in range(5))
     folder, file = tmp_path / "stack", tmp_path / "backup.db"
     sent = [purchase(new_and_paid), decision(order_id=new_and_paid), payment(new_and_paid)]
     with stack_in(folder, keep_data=True) as system:
@@ -64,6 +64,10 @@ def test_a_restored_ledger_learns_from_the_engine_what_happened_after_the_backup
         system.approve_purchase(new_and_placed)
         system.send(*sent)
         system.closed(new_and_paid)
+        system.open_purchase(in_vain)
+        early = payment(in_vain)
+        system.send(early)
+        system.settled(early, "delivered")
         check_placed_once(system, placed, paid, new_and_placed, new_and_paid)
         url = system.state.ledger_url
     ledger = open_ledger(url)
@@ -81,3 +85,9 @@ def test_a_restored_ledger_learns_from_the_engine_what_happened_after_the_backup
         eventually(lambda: seen_again(system, new_and_paid) == 3, LEARNT_SECONDS, "what came again is known")
         check_placed_once(system, placed, paid, new_and_placed, new_and_paid)
         assert system.messages_about("deadletters", new_and_paid) == []
+        system.send(decision(order_id=in_vain, approved=False))
+        assert system.closed(in_vain, deadline_seconds=LEARNT_SECONDS).outcome == "rejected"
+        (found,) = [row for row in system.rows_of_case(in_vain) if row.event_name == "payment_received"]
+        assert (found.topic, found.state) == ("recovered", "unclaimed")
+        refunds = eventually(lambda: system.messages_about("payment-commands", in_vain), LEARNT_SECONDS, "the payment is given back")
+        assert {one["id"] for one in refunds} == {found.answered_by}

@@ -49,11 +49,14 @@ class EventDead(Payload):
 
 
 class AnsweredEvent(Payload):
-    """The event that came too late: its identity and type, its state in the ledger and why."""
+    """The event that came too late: its identity and type, its state in the ledger and why.
 
-    source: str
-    id: str
-    type: str
+    Source and id are not known of one that the ledger had lost and found again in the engine.
+    """
+
+    source: str | None
+    id: str | None
+    type: str | None
     state: str
     reason: str
 

@@ -145,6 +145,10 @@ class Bindings:
         topics = {rule.topic for rule in self.rules if rule.type == event_type}
         return topics.pop() if len(topics) == 1 else None
 
+    def rules_for(self, workflow: str, event_name: str) -> tuple[Binding, ...]:
+        """The rules by which an event of this name is raised to the workflow."""
+        return tuple(rule for rule in self.rules if (rule.workflow, rule.event_name) == (workflow, event_name))
+
     def types_on(self, topic: str) -> set[str]:
         """The event types that have a rule on this topic."""
         return {rule.type for rule in self.rules if rule.topic == topic}

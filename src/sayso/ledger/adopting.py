@@ -1,18 +1,21 @@
 """Adopting: events that the engine has and the ledger has not get their row, so that they are known from then on.
 
-In: an event as it was raised. Out: its number in this ledger. It happens to what was raised past the ledger, when a workflow used
-it, and to what came after a backup that was restored. Its bytes are gone; its identity is not: a repetition is recognised.
+In: an event as it was raised, and the rules by which it may have been. Out: its number in this ledger. It happens to what was raised
+past the ledger, when a workflow used it, and to what came after a backup that was restored. Its bytes are gone; its identity is not:
+a repetition is recognised, and when no case uses it, it is answered as they say (`late.py`): a payment is given back.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Row, bindparam, insert, select
 
 from sayso.contracts.workflow_io import CaseInput, CaseRef, RaisedEvent
+from sayso.correlation.bindings import Binding
 from sayso.ledger.database import Transaction
 from sayso.ledger.event_rows import drive_again, move
 from sayso.ledger.schema import events
@@ -22,15 +25,16 @@ DIRECT, RECOVERED = "dapr-api", "recovered"
 """In place of the topic: raised past the ledger; lost by the ledger and found in the engine."""
 
 
-def adopt(tx: Transaction, case: CaseRef, event: RaisedEvent) -> int:
+def adopt(tx: Transaction, case: CaseRef, event: RaisedEvent, rules: Sequence[Binding] = ()) -> int:
     """The event's row for this case; made when there is none. The caller holds the case's lock."""
     known = _known(tx, event.identity)
     if known is not None:
-        _give_back(tx, known, case, event)
+        _give_back(tx, known, case, event, rules)
         return int(known.seq)
     received_at_ms = int(event.received_at.timestamp() * 1000) if event.received_at is not None else tx.now_ms
     values = {
         **_row(tx, case, RECOVERED if event.seq is not None else DIRECT, event.identity, event.data),
+        **_as_bound(rules),
         "event_name": event.name,
         "payload": json.dumps(event.data),
         "received_at_ms": received_at_ms,
@@ -58,20 +62,31 @@ def adopt_start(tx: Transaction, given: CaseInput) -> int | None:
     return int(tx.run(_INSERT.returning(events.c.seq), values).scalar_one())
 
 
-def _give_back(tx: Transaction, known: Row[Any], case: CaseRef, event: RaisedEvent) -> None:
+def _give_back(tx: Transaction, known: Row[Any], case: CaseRef, event: RaisedEvent, rules: Sequence[Binding]) -> None:
     """A row that a restore put back to before its event was raised belongs to the case again.
 
     What had failed then was sent or replayed once more after the backup; left as failed, somebody might replay what was used.
     """
-    given = {"instance_id": case.instance_id}
+    given: dict[str, Any] = {"instance_id": case.instance_id}
     judged = known.instance_id == case.instance_id and known.event_name is not None  # this very case has refused it
     if known.state in FAILED and not judged and known.answered_by is None:
         drive_again(tx, known, f"raised to {case.instance_id} after the backup; was {known.state}: {known.reason}")
         known = _known(tx, event.identity) or known
     if known.state == EventState.RECEIVED:
         given |= {"workflow": case.workflow, "key": case.key, "event_name": event.name, "payload": json.dumps(event.data)}
+        given |= _as_bound(rules)
     if known.state in (EventState.RECEIVED, EventState.HELD):
         move(tx, known, EventState.DELIVERING, f"for {case.instance_id} as {event.name}", **given)
+
+
+def _as_bound(rules: Sequence[Binding]) -> dict[str, Any]:
+    """What routing would have written down, as far as all of the rules say the same."""
+    columns: dict[str, set[str | None]] = {
+        "binding": {rule.name for rule in rules},
+        "type": {rule.type for rule in rules},
+        "on_late": {str(answer) if (answer := rule.treatment.on_late) is not None else None for rule in rules},
+    }
+    return {column: said.pop() for column, said in columns.items() if len(said) == 1}
 
 
 def _row(tx: Transaction, case: CaseRef, place: str, identity: str, data: Any) -> dict[str, Any]:

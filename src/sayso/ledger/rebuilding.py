@@ -1,7 +1,8 @@
 """Rebuilding: what the engine knows of a case and the ledger does not, because the ledger was put back to an earlier state.
 
-In: the account that an instance's history gives. Out: the case, its events and its steps in the ledger, in one transaction, by the
-functions that recorded them the first time; so what is known already stays as it is, and what is published keeps its id.
+In: the account that an instance's history gives, and the bindings of today. Out: the case, its events and its steps in the ledger, in
+one transaction, by the functions that recorded them the first time; so what is known already stays as it is, and what is published
+keeps its id.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from sqlalchemy import bindparam, insert, select, update
 
 from sayso.contracts.cases import Outcome
 from sayso.contracts.workflow_io import Account, CaseInput, Closing, StepInput
+from sayso.correlation.bindings import Bindings
 from sayso.ledger import audit
 from sayso.ledger.adopting import adopt, adopt_start
 from sayso.ledger.alerts import alert
@@ -31,7 +33,7 @@ NO_EFFECT = ("refused", "skipped")
 """Results of steps that recorded nothing."""
 
 
-def record_account(tx: Transaction, account: Account) -> bool:
+def record_account(tx: Transaction, account: Account, bindings: Bindings) -> bool:
     """Record what is missing. False when the case cannot be rebuilt now, because an earlier one of its key is open."""
     ref = account.given.case
     generations = lock_case_key(tx, ref.workflow, ref.key)
@@ -44,14 +46,20 @@ def record_account(tx: Transaction, account: Account) -> bool:
         _insert_case(tx, account.given, account.run)
     elif case.phase == "closed":
         return True
-    numbers: dict[int | None, int] = {event.seq: adopt(tx, ref, event) for event in account.raised if event.seq is not None}
+    numbers: dict[int | None, int] = {
+        event.seq: adopt(tx, ref, event, bindings.rules_for(ref.workflow, event.name))
+        for event in account.raised
+        if event.seq is not None
+    }
     for step, result in account.steps:
         if not any(word in result for word in NO_EFFECT):
             complete_step(tx, _renumbered(step, numbers), result)
     return True
 
 
-def close_by_engine(tx: Transaction, check: Check, account: Account | None, status: str, failure: str | None) -> Outcome | None:
+def close_by_engine(
+    tx: Transaction, check: Check, account: Account | None, status: str, failure: str | None, bindings: Bindings
+) -> Outcome | None:
     """The instance has ended: its case ends as its workflow ended it, else as `failed` (`cancelled` if it was terminated), with an
     alert. None: it had ended already.
     """
@@ -59,7 +67,7 @@ def close_by_engine(tx: Transaction, check: Check, account: Account | None, stat
     if before is None:
         return None
     if account is not None:
-        record_account(tx, account)
+        record_account(tx, account, bindings)
     case = tx.one(_CASE, {"instance_id": check.instance_id})
     assert case is not None
     if case.phase == "closed":

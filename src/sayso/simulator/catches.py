@@ -28,8 +28,8 @@ class Catch:
         return replace(Run(self.seed, self.events, self.ledger, mutation, ledger_url=ledger_url), scenario=self.scenario)
 
 
-def _where_transactions_meet(seed: int, rule: str, events: int) -> Catch:
-    return Catch(seed, rule, events, "postgresql", "collisions")
+def _where_transactions_meet(seed: int, rule: str) -> Catch:
+    return Catch(seed, rule, events=40, ledger="postgresql", scenario="collisions")
 
 
 CATCHES: Mapping[str, Catch] = MappingProxyType(
@@ -52,7 +52,10 @@ CATCHES: Mapping[str, Catch] = MappingProxyType(
         "timer-believed": Catch(1, "wrong outcome", events=200, scenario="deadlines"),
         "no-reconciler": Catch(11, "case not ended"),
         "restarted-without-memory": Catch(11, "wrong outcome"),
-        "no-transaction": _where_transactions_meet(1, "invented", 50),
+        "no-case-lock": _where_transactions_meet(3, "no final state"),
+        "lock-let-go": _where_transactions_meet(9, "no final state"),
+        "late-check-outside": _where_transactions_meet(1, "no final state"),
+        "settle-unlocked": _where_transactions_meet(1, "wrong outcome"),
+        "no-transaction": _where_transactions_meet(3, "invented"),
     }
 )
-NO_SEED_YET = frozenset({"lock-let-go", "settle-unlocked", "no-case-lock", "late-check-outside"})

@@ -138,7 +138,7 @@ class InterleavedLedger(Ledger):
 class PostgresqlDatabase:
     """A migrated, empty PostgreSQL database. Each statement is a step here, and each look at it costs a question to the server."""
 
-    patience = 20
+    patience = 2
     rounds_at_one_moment = 4
 
     def __init__(self, url: str) -> None:

@@ -126,7 +126,7 @@ class SubscribersReplica:
         self._lanes = Lanes(world.scheduler, process)
         clock = world.scheduler.clock
         self._driver = Driver(ledger, world.engine, world.settings, self._pool, lambda: clock.seconds)
-        self._reconciler = Reconciler(ledger, world.engine, world.settings, lambda: clock.seconds, lambda: clock.now)
+        self._reconciler = Reconciler(ledger, world.engine, world.bindings, world.settings, lambda: clock.seconds, lambda: clock.now)
         self._outbox = OutboxPublisher(ledger, world.publisher, settings)
         self._router = Router(ledger, world.bindings, world.rules, lambda: None)
         self._receive = receiver(ledger, lambda: None)

@@ -17,7 +17,7 @@ PAGE = Path("docs/proof/mutations.md")
 HEAD = (
     "# Proof that the checker has teeth",
     "",
-    "Written by `python -m sayso.simulator.proof --mutations`: the production code, broken on purpose",
+    "Written by `make proof` (alone: `python -m sayso.simulator.proof --mutations`): the production code, broken on purpose",
     "([simulation.md](../simulation.md)), run by the seed that a test holds. The last column: findings of the same run, not broken.",
     "",
     "| mutation | what is broken | ledger | scenario | seed | events | caught by | findings without it |",
@@ -26,20 +26,18 @@ HEAD = (
 MISSED = "**not caught**"
 
 
-def write_page() -> bool:
+def write_page(commit: str) -> bool:
     """Run every mutation, and the same without it; whether each was caught by its rule, and nothing was found without."""
     with ledger_urls("postgresql") as new_url:
         rows = list(_rows(new_url))
     PAGE.parent.mkdir(parents=True, exist_ok=True)
-    PAGE.write_text("\n".join([*HEAD, *(row for row, _ in rows), ""]), encoding="utf-8")
+    PAGE.write_text("\n".join([*HEAD, *(row for row, _ in rows), "", f"Commit of the code: {commit}.", ""]), encoding="utf-8")
     return all(well for _, well in rows)
 
 
 def _rows(new_url: Callable[[], str | None]) -> Iterator[tuple[str, bool]]:
     for name, (meaning, _) in MUTATIONS.items():
-        if (catch := CATCHES.get(name)) is None:
-            yield f"| `{name}` | {meaning} | | | | | {MISSED}: no seed yet | |", False
-            continue
+        catch = CATCHES[name]
         url = new_url if catch.ledger == "postgresql" else lambda: None
         rules = {finding.rule for finding in simulate(catch.run(name, url())).findings}
         without = len(simulate(catch.run(None, url())).findings)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
 DECISION_OFFSETS = (-2 * DAY, -MINUTE, 0, 0, SECOND, SECOND, MINUTE, MINUTE, MINUTE, HOUR, HOUR)
@@ -15,7 +16,7 @@ PAYMENT_OFFSETS = (-MINUTE, 0, SECOND, MINUTE, MINUTE, HOUR, 2 * HOUR, 2 * HOUR,
 BESIDE_DEADLINE = (-1, -1, -1, 0, 1, 500, SECOND, 2 * SECOND, MINUTE)
 BESIDE_PAYMENT_DEADLINE = tuple(8 * DAY + beside for beside in BESIDE_DEADLINE)
 """Of an order that is placed when its day for the approval is over, and then waits seven days."""
-AT_ONCE = (0, 50, 100, SECOND, SECOND, 2 * SECOND, 5 * SECOND)
+WHILE_IT_RUNS = (0, 50, 100, 200, 300, 500, 700, SECOND)
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Scenario:
     beside_deadline: float = 0.15
     decision_offsets: tuple[int, ...] = DECISION_OFFSETS
     payment_offsets: tuple[int, ...] = PAYMENT_OFFSETS
-    weather: Mapping[str, float] = field(default_factory=dict)
+    weather: Mapping[str, Any] = field(default_factory=dict)
     calm_after_ms: int = 0
 
 
@@ -44,11 +45,22 @@ DEADLINES = Scenario(
 second: two in a row must fail across a deadline. And where a clock was set back, nobody can say any more what came in time.
 """
 COLLISIONS = Scenario(
-    decisions=(0, 40, 30, 30),
+    decisions=(0, 60, 20, 20),
     beside_deadline=0,
-    decision_offsets=AT_ONCE,
-    payment_offsets=AT_ONCE,
-    weather={"switch": 0.3, "slow": 0.03, "jump": 0, "amnesia": 0, "duplicate": 0.1, "delay": 0, "lost_ack": 0},
+    decision_offsets=WHILE_IT_RUNS,
+    payment_offsets=(-MINUTE,),
+    weather={
+        "switch": 0.3,
+        "slow": 0.15,
+        "pauses_ms": (20, 50, 100, 300),
+        "crash": 0.0005,
+        "duplicate": 0.05,
+        **dict.fromkeys(("engine_down", "lost_answer", "ledger_down", "lost_ack", "delay", "jump", "amnesia"), 0),
+    },
 )
-"""All that is sent about a case comes within seconds, and transactions take as long: those on one case meet."""
+"""A case lives about a second, one transaction of eight statements mostly pauses once, and decisions come all the while: so one is
+bound while its case is started, driven, let go or closed. Pauses are as long as a few transactions, not longer, so that a short run
+has many meetings. Mostly a case gets a single decision, and payments wait for it before it opens, because the next event of a case
+makes good what was forgotten of the one before. Kills are left in, what merely repeats a call is left out.
+"""
 SCENARIOS: Mapping[str, Scenario] = MappingProxyType({USUAL: Scenario(), "deadlines": DEADLINES, "collisions": COLLISIONS})

@@ -28,7 +28,10 @@ class NeverAtRestError(Exception):
 
 @dataclass
 class Weather:
-    """How often things go wrong, as probabilities at each point or delivery. Drawn for each seed."""
+    """How often things go wrong, as probabilities at each point or delivery. Drawn for each seed.
+
+    `slow` is how often somebody pauses, `pauses_ms` for how long.
+    """
 
     switch: float = 0.2
     slow: float = 0.004
@@ -42,6 +45,7 @@ class Weather:
     jump: float = 0.01
     amnesia: float = 0.0
     notices: bool = True
+    pauses_ms: tuple[int, ...] = (50, 1_000, 5_000, 30_000)
 
     def calm_down(self) -> None:
         """From now on nothing goes wrong any more."""
@@ -101,7 +105,7 @@ class Scheduler:
             self._ready.append(actor)
             self._main.switch()
         elif dice < weather.switch + weather.slow:
-            self.sleep(self.rng.choice((50, 1_000, 5_000, 30_000)))
+            self.sleep(self.rng.choice(weather.pauses_ms))
         elif dice < weather.switch + weather.slow + weather.crash:
             self.kill(actor.process)
 

@@ -34,8 +34,10 @@ BURST = 64
 JUMPS_MS = (-10 * 60_000, -1_000, 1_000, 10 * 60_000)
 POLL_MS = 200
 QUIET_AFTER_DAYS = 40
-STEPS_AT_LEAST, STEPS_A_DELIVERY = 3_000, 60
-"""Of turns and points, a run may take so many; the busiest of those that come to rest need 20 a delivery."""
+STEPS_AT_LEAST, STEPS_A_DELIVERY = 3_000, 200
+"""Of turns and points, a run may take so many. Most of those that come to rest need 20 a delivery, the busiest seen 61: while a lane
+pauses for half a minute of virtual time over what is due, the others look at it again and again.
+"""
 DUE = {
     "events": "SELECT state, count(*), min(reason) FROM events WHERE due_at_ms IS NOT NULL GROUP BY state",
     "cases": "SELECT phase, count(*), min(last_error) FROM cases WHERE due_at_ms IS NOT NULL GROUP BY phase",
@@ -255,4 +257,4 @@ def drawn_weather(rng: random.Random, scenario: Scenario) -> Weather:
         amnesia=rng.choice((0.0, 0.0, 0.0, 0.001)),
         notices=rng.random() < 0.1,
     )
-    return replace(drawn, **scenario.weather)  # type: ignore[arg-type] # probabilities, by name
+    return replace(drawn, **scenario.weather)

@@ -106,6 +106,11 @@ class WorkflowRun:
         self._turn([helpers.new_event_raised_event(name, json.dumps(payload)) for name, payload in events])
         self._answer_calls()
 
+    def raise_text(self, name: str, text: str) -> None:
+        """Raise what is no JSON, as Dapr's own API takes it."""
+        self._turn([helpers.new_event_raised_event(name, text)])
+        self._answer_calls()
+
     def suspend(self) -> None:
         """From now on what comes is kept, and time does not move it."""
         self._turn([helpers.new_suspend_event()])

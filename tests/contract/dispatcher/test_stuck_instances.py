@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from office import SETTINGS, Office
+from office import BINDINGS, SETTINGS, Office
 from sqlalchemy import Row
 
 from sayso.engine import DISCARDED, HistoryEntry, UnreadableInstanceError
@@ -57,7 +57,7 @@ def stuck_case(office: Office) -> Row[object]:
 def test_a_stuck_case_is_said_and_goes_on(office: Office) -> None:
     stuck_case(office)
     office.pay()
-    reconciler = Reconciler(office.ledger, office.engine, IMPATIENT)
+    reconciler = Reconciler(office.ledger, office.engine, BINDINGS, IMPATIENT)
     office.wait_until(lambda: reconciler.work() or "discard" in office.engine.calls)
     office.wait_for_outcomes("completed")
     assert office.states == ["started", "consumed", "consumed"]
@@ -71,7 +71,7 @@ def test_a_case_that_waits_for_people_is_left_alone(office: Office) -> None:
     office.buy()
     office.wait_until(lambda: office.cases and office.cases[0].phase == "running")
     checked = office.cases[0].checked_at_ms
-    reconciler = Reconciler(office.ledger, office.engine, IMPATIENT)
+    reconciler = Reconciler(office.ledger, office.engine, BINDINGS, IMPATIENT)
     office.wait_until(lambda: reconciler.work() or office.cases[0].checked_at_ms not in (None, checked))
     assert "history" in office.engine.calls
     assert "discard" not in office.engine.calls
@@ -99,7 +99,7 @@ def test_a_case_whose_instance_stays_unreadable_goes_on_as_another(office: Offic
         office.change(cases, phase="starting", attempts=1)
     office.real_engine.spoil(office.instance_id)
     office.pay()
-    reconciler = Reconciler(office.ledger, office.engine, IMPATIENT)
+    reconciler = Reconciler(office.ledger, office.engine, BINDINGS, IMPATIENT)
     office.wait_until(lambda: reconciler.work() or office.cases[0].run == 2)
     office.wait_for_outcomes("completed")
     assert office.states == ["started", "consumed", "consumed"]

@@ -7,9 +7,10 @@ from functools import partial
 from typing import Any
 
 import pytest
-from ledger_world import World
+from ledger_world import PAYMENT, World
 from sqlalchemy import delete
 
+from sayso.contracts.catalog import EVENT_TYPES
 from sayso.contracts.workflow_io import Account, CaseInput, Closing, RaisedEvent, Refusal, StepInput, TaskDecision
 from sayso.ledger.rebuilding import record_account
 from sayso.ledger.schema import audit, case_keys, cases, events, notices, outbox, steps, tasks
@@ -49,16 +50,20 @@ def account_of(world: World, *, paid: bool = True) -> Account:
 
 def forget_everything(world: World) -> None:
     """The backup is older than the case."""
+    forget_everything_but_events(world)
+    world.ledger.transact(lambda tx: tx.run(delete(events)))
 
+
+def forget_everything_but_events(world: World) -> None:
     def wipe(tx: Any) -> None:
-        for table in (audit, notices, outbox, tasks, steps, cases, case_keys, events):
+        for table in (audit, notices, outbox, tasks, steps, cases, case_keys):
             tx.run(delete(table))
 
     world.ledger.transact(wipe)
 
 
 def record(world: World, account: Account) -> bool:
-    return world.ledger.transact(partial(record_account, account=account))
+    return world.ledger.transact(partial(record_account, account=account, bindings=world.bindings))
 
 
 def test_a_case_that_the_ledger_does_not_know_is_rebuilt_with_its_end(ended: World) -> None:
@@ -178,6 +183,37 @@ def test_an_event_that_had_failed_in_the_backup_and_was_used_afterwards_is_used(
     assert ended.route() == []
     assert record(ended, account)
     assert [row.topic for row in ended.rows(outbox) if row.topic in ("payment-commands", "deadletters")] == ["deadletters"]
+
+
+REFUND = "sayso.payment.refund-requested.v1"
+
+
+@pytest.mark.parametrize("state", [None, "received", "unmatched"])
+def test_a_payment_that_was_lost_and_found_in_the_engine_is_given_back_when_its_case_ends_without_it(
+    ended: World, state: str | None
+) -> None:
+    """The backup is older than the payment (`None`), or has it from before it was routed."""
+    account, paid = account_of(ended, paid=False), ended.events[-1]
+    withdrawn = Closing.model_validate({"outcome": "withdrawn", "result": None})
+    account.steps.append((StepInput(case=account.given.case, step="close_case", closing=withdrawn), {}))
+
+    def put_back(tx: Any) -> None:
+        tx.run(delete(events).where(events.c.seq != paid.seq) if state else delete(events))
+        unbound = dict.fromkeys(("instance_id", "event_name", "payload", "on_late", "binding"))
+        tx.run(events.update().values(state=state, reason="before the backup", **unbound))
+
+    forget_everything_but_events(ended)
+    ended.ledger.transact(put_back)
+    assert record(ended, account)
+    (row,) = [row for row in ended.events if row.event_name == "payment_received"]
+    assert (row.state, row.answered_by) == ("unclaimed", f"late:{paid.identity}")
+    (refund,) = [data for topic, data in ended.published if topic == "payment-commands"]
+    assert EVENT_TYPES[REFUND].model.model_validate(refund)
+    assert (refund["amount"], refund["answers"]["type"], refund["answers"]["source"]) == ("1200", PAYMENT, row.source)
+    ended.receive("payments", bytes(paid.original))
+    ended.route()
+    assert record(ended, account)
+    assert len([topic for topic, _ in ended.published if topic == "payment-commands"]) == 1
 
 
 def test_numbers_that_others_have_by_now_are_not_taken_for_the_lost_ones(ended: World) -> None:

@@ -159,3 +159,27 @@ def test_what_was_raised_and_not_used_is_audited_when_the_case_ends(open_order: 
     assert case.run.calls == []
     case.reject()
     assert case.refusals == {None: "the case ended without using it"}
+
+
+NO_DECISION = "a decision needs `approved` (true or false), `approver`, or both"
+
+
+@pytest.mark.parametrize("text", ["approved", "{", "[" * 100_000, "1" * 5_000, "\x00", "{'approved': True}"])
+def test_what_is_no_json_is_refused_with_a_reason_and_never_fails_the_case(open_request: Any, text: str) -> None:
+    case = open_request()
+    case.run.raise_text("approval_received", text)
+    case.run.raise_text("something_else", text)
+    nul = "it contains a NUL character or an unpaired surrogate, which cannot be stored"
+    assert case.refusals == {None: nul if text == "\x00" else NO_DECISION}
+    case.receive(("approval_received", APPROVAL))
+    assert case.run.result["approver"] == "bob"
+    case.run.check_replay()
+
+
+def test_what_is_no_json_is_kept_while_an_instance_is_suspended(open_request: Any) -> None:
+    case = open_request()
+    case.run.suspend()
+    case.run.raise_text("approval_received", "approved")
+    case.run.resume()
+    assert list(case.refusals) == [None]
+    case.run.check_replay()

@@ -22,9 +22,12 @@ class Partitions:
         """The connections that there are."""
         return sorted(self._client.get("/proxies").raise_for_status().json())
 
-    def cut(self, name: str) -> None:
-        """Let nothing through: a toxic without end that swallows all data, as a network does that has lost its route."""
-        for direction in DIRECTIONS:
+    def cut(self, name: str, *directions: str) -> None:
+        """Let nothing through: a toxic without end that swallows all data, as a network does that has lost its route.
+
+        With directions only in these: `downstream` swallows what is answered.
+        """
+        for direction in directions or DIRECTIONS:
             toxic = {"name": direction, "type": "timeout", "stream": direction, "attributes": {"timeout": 0}}
             self._client.post(f"/proxies/{name}/toxics", json=toxic).raise_for_status()
 
