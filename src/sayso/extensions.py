@@ -26,7 +26,7 @@ from sayso.policy import POLICIES, WorkflowPolicy
 FILE_NAME = "extensions.yaml"
 ATTRIBUTE = "EXTENSION"
 OURS = "sayso."
-NAME = re.compile(r"[a-z][a-z0-9_]*")
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def _complaints(extension: Extension) -> Iterator[str]:
 
 def _complaints_of(workflow: str, contract: WorkflowContract, extension: Extension) -> Iterator[str]:
     if not NAME.fullmatch(workflow):
-        yield f'"{workflow}" is no name of a workflow: a small letter, then small letters, digits and _'
+        yield f'"{workflow}" is no name of a workflow: a letter, then letters, digits and _'
     if workflow not in extension.policies:
         yield f'its workflow "{workflow}" has no policy'
     elif POLICIES.taken({workflow: extension.policies[workflow]}):

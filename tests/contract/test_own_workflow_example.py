@@ -1,4 +1,4 @@
-"""The example of docs/own-workflow.md: its own tests pass, as its author runs them, and the page shows what is there."""
+"""The examples of docs/own-workflow.md: their own tests pass, as their authors run them, and the page shows what is there."""
 
 from __future__ import annotations
 
@@ -8,25 +8,29 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PROJECT = Path(__file__).resolve().parents[2]
 EXAMPLE = PROJECT / "examples/own_workflow"
 TEST_SECONDS = 300
 
 
-def test_its_own_tests_pass() -> None:
+@pytest.mark.parametrize(("name", "tests"), [("own_workflow", 7), ("order_processing", 7)])
+def test_its_own_tests_pass(name: str, tests: int) -> None:
+    folder = PROJECT / "examples" / name
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SAYSO_")}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(EXAMPLE / "tests")]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder / "tests")]
     done = subprocess.run(
         command,
         cwd=PROJECT,
-        env={**environment, "PYTHONPATH": str(EXAMPLE)},
+        env={**environment, "PYTHONPATH": str(folder)},
         capture_output=True,
         text=True,
         check=False,
         timeout=TEST_SECONDS,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "7 passed" in done.stdout
+    assert f"{tests} passed" in done.stdout
 
 
 def test_the_page_shows_what_is_there() -> None:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from own_stack import shell_of
 
 from sayso.testing.stack import PROJECT
 
 pytestmark = pytest.mark.stack
-SECONDS = 300.0
 
 
 def commands() -> list[str]:
@@ -24,26 +21,15 @@ def commands() -> list[str]:
 
 
 def test_the_commands_of_the_page_run_a_request_from_its_event_to_its_outcome(tmp_path: Path) -> None:
-    typed = commands()
-    assert (typed[0].split()[0], typed[-1]) == ("export", "sayso down")
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("SAYSO_", "DAPR_", "PYTHON"))}
-    clean |= {"SAYSO_STATE_DIR": str(tmp_path / "state"), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    try:
-        done = _bash("\n".join(["set -e", *typed[:-1]]), clean)
-        assert done.returncode == 0, done.stdout + done.stderr
-    finally:
-        down = _bash("\n".join([typed[0], typed[-1]]), clean)
-    assert down.returncode == 0, down.stderr
-    printed = done.stdout + done.stderr
+    first, *between, last = commands()
+    assert (first.split()[0], last) == ("export", "sayso down")
+    with shell_of(tmp_path / "state", first) as shell:
+        printed = shell.must(*between)
+    assert "7 passed" in printed
     assert "leave-requested" in printed
     assert "consumed" in printed
-    assert re.search(r"^COMPLETED  leave_request-L-7001-1-", done.stdout, re.MULTILINE)
-    page = done.stdout.rpartition("COMPLETED")[2]
+    assert re.search(r"^COMPLETED  leave_request-L-7001-1-", printed, re.MULTILINE)
+    page = printed.rpartition("COMPLETED  ")[2]
     assert "10 days off for alice from 2026-02-02" in page
     assert "book_leave" in page
     assert "published on outcomes" in page
-
-
-def _bash(script: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    command = ["bash", "-c", script]
-    return subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False, timeout=SECONDS)

@@ -59,7 +59,7 @@ EVENT_TYPES: Table[EventType] = Table(
 WITHDRAW_EVENT = "withdraw_requested"
 """The event name under which a `withdraw` binding wakes a workflow."""
 
-DECISION_EVENTS = ("approval_received", "human_approval")
+DECISION_EVENTS = ("approval_received", "human_approval", "ManagerApproval")
 """The event names under which a decision wakes a workflow: the seeds' documents do not agree on one."""
 
 
