@@ -233,7 +233,9 @@ class StackPlan:
         return at
 
     def _add_services(self) -> str:
-        specs, urls = local_services(self._options.project, self._options.config_dir, self._options.data, self._ports)
+        specs, urls = local_services(
+            self._options.project, self._options.config_dir, self._options.data, self._ports, self._at[0].http
+        )
         self.specs += specs
         return urls.get("partners", f"http://{HOST}:{PARTNERS_PORT}")
 
