@@ -17,6 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from announcements import SCHEMA as ANNOUNCEMENTS
+from announcements import announce, listed, payment_event
 from pydantic import BaseModel, ConfigDict, Field
 from resources import RESOURCES, Resource
 
@@ -120,13 +122,14 @@ class BookFilter(BaseModel):
 class EffectStore:
     """One connection, used by one thread: the server's event loop is the queue of writers."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, channels: tuple[str, ...] = ()) -> None:
+        self._channels = channels
         data_dir.mkdir(parents=True, exist_ok=True)
         self._database = sqlite3.connect(data_dir / "partners.db", isolation_level=None, timeout=10, check_same_thread=False)
         self._database.row_factory = sqlite3.Row
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = FULL")
-        self._database.executescript(SCHEMA)
+        self._database.executescript(SCHEMA + ANNOUNCEMENTS)
 
     def perform(self, command: Command) -> Answer:
         """Perform the command, or give the stored answer of its key; `KeyReusedError` if the key meant something else."""
@@ -161,6 +164,8 @@ class EffectStore:
                 datetime.now(UTC).isoformat(),
             ),
         )
+        if command.resource.announced:
+            announce(self._database, self._channels, command.subject, payment_event(command.key, command.body))
         return answer
 
     def _status(self, command: Command) -> str | None:
@@ -196,6 +201,15 @@ class EffectStore:
         """What has become of each subject: its resource, matter and status, and whether that still stands."""
         rows = self._database.execute(f"SELECT resource, subject, matter, status {BOOKS}", wanted.model_dump())
         return [dict(row) | {"stands": row["status"] == DONE[row["resource"]]} for row in rows]
+
+    def announcements(self, subject: str | None) -> list[dict[str, Any]]:
+        """What others were told, and what they are still to be told."""
+        return listed(self._database, subject)
+
+    @property
+    def database(self) -> sqlite3.Connection:
+        """The one connection, for whoever tells others; on the event loop's thread."""
+        return self._database
 
     def close(self) -> None:
         """Close the database."""

@@ -108,6 +108,14 @@ class Faults:
             await asyncio.sleep(delay_ms / 1000)
         return Fault(before or _status_at(number, self.fail_every), after or _status_at(number, self.fail_after_every))
 
+    async def strike_by_rule(self, target: Target) -> Fault:
+        """The same for what is no request: rules alone count."""
+        rule = self._rule_for(target)
+        if rule is None:
+            return Fault()
+        await asyncio.sleep(rule.delay_ms / 1000)
+        return Fault(after=rule.status) if rule.after else Fault(before=rule.status)
+
     def _rule_for(self, target: Target) -> Rule | None:
         """The first rule that fits and is not used up; a fitting request counts for it also when it is spared."""
         for subject in (target.subject, None):

@@ -71,6 +71,16 @@ class Charge(Body):
     currency: Currency
 
 
+class Capture(Body):
+    """POST /captures: a customer has paid, or was `declined`; the payment system tells everyone."""
+
+    order_id: Name
+    amount: Amount
+    currency: Currency
+    workflow: Name | None = None
+    declined: Name | None = None
+
+
 class Shipment(Body):
     """POST /shipments: ship an order."""
 
@@ -136,6 +146,8 @@ class Resource:
     done: str
     undo: str = ""
     undone: str = ""
+    announced: bool = False
+    """Whether others are told of it."""
 
 
 RESOURCES = (
@@ -144,6 +156,7 @@ RESOURCES = (
     Resource("tasks", ApprovedTask, subject="task_id", done="assigned"),
     Resource("inventory", Reservation, subject="order_id", done="reserved", undo="release", undone="released"),
     Resource("payments", Charge, subject="order_id", done="charged", undo="refund", undone="refunded"),
+    Resource("captures", Capture, subject="order_id", done="captured", announced=True),
     Resource("shipments", Shipment, subject="order_id", done="shipped", undo="cancel", undone="cancelled"),
     Resource("flights", Booking, subject="trip_id", done="booked", undo="cancel", undone="cancelled"),
     Resource("hotels", Booking, subject="trip_id", done="booked", undo="cancel", undone="cancelled"),

@@ -4,6 +4,7 @@
 
 In: POST /orders, /orders/{order_id}/cancel, … (see resources.py), each with an `Idempotency-Key`. Out: the answer; for a key answered
 before, the same answer with `Idempotent-Replayed: true` and no second effect. GET /effects is the witness, GET /books what stands.
+A payment that is captured is told to others by itself (announcing.py).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import uvicorn
+from announcing import Announcer, Channels
 from effects import BookFilter, Command, EffectFilter, EffectPage, EffectStore, KeyReusedError
 from fastapi import FastAPI, HTTPException, Query, Request
 from fastapi.responses import JSONResponse
@@ -48,12 +50,13 @@ register_url_convertor("text", AnyText())
 Endpoint = Callable[[Request], Coroutine[Any, Any, JSONResponse]]
 
 
-def create_app(store: EffectStore, faults: Faults) -> FastAPI:
+def create_app(store: EffectStore, faults: Faults, channels: Channels) -> FastAPI:
     """The service on this store: one endpoint, or two, for each row of RESOURCES."""
 
     @asynccontextmanager
     async def closing(_app: FastAPI) -> AsyncIterator[None]:
-        yield
+        async with Announcer(store.database, channels, faults).running():
+            yield
         store.close()
 
     app = FastAPI(title="Partners", version="1", lifespan=closing)
@@ -144,6 +147,11 @@ def _add_witness(app: FastAPI, store: EffectStore) -> None:
         """What is placed, reserved, charged, booked: one line for each subject of a resource and matter; `stands` unless undone."""
         return JSONResponse({"books": store.books(wanted)})
 
+    @app.get("/announcements")
+    async def show_announcements(subject: str | None = None) -> JSONResponse:
+        """Which events were told to others, through which channel; what waits says why."""
+        return JSONResponse({"announcements": store.announcements(subject)})
+
     @app.get("/health")
     async def health() -> JSONResponse:
         store.count_effects(EffectFilter(key=""))
@@ -170,7 +178,8 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1", help="127.0.0.1 unless it runs in a container of its own")
     parser.add_argument("--data", type=Path, default=Path(".sayso/data/partners"), help="folder of partners.db")
     options = parser.parse_args()
-    app = create_app(EffectStore(options.data), Faults.from_environment())
+    channels = Channels.from_environment()
+    app = create_app(EffectStore(options.data, channels.names), Faults.from_environment(), channels)
     uvicorn.run(
         app,
         host=options.host,

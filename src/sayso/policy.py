@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
-from types import MappingProxyType
 from typing import Any
 
 from sayso.contracts.requests import Priority
+from sayso.contracts.tables import Table
 from sayso.contracts.workflow_io import Plan, Retries
 from sayso.settings import RetrySettings, Settings
 
@@ -121,7 +121,7 @@ def planned_retries(settings: RetrySettings) -> Retries:
     )
 
 
-POLICIES: Mapping[str, WorkflowPolicy] = MappingProxyType(
+POLICIES: Table[WorkflowPolicy] = Table(
     {
         "approval_workflow": WorkflowPolicy(
             _approval_plan,

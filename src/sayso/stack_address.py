@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import httpx2
 
 from sayso.errors import TransientError
+from sayso.extensions import load_extensions
 from sayso.settings import Settings, load_settings
 from sayso.stack import leftovers
 from sayso.stack.app_processes import no_proxy
@@ -87,6 +88,7 @@ class StackAddress:
 def find_stack() -> StackAddress:
     """Find the stack of this environment and folder. A stack that has stopped still says where its ledger is."""
     settings = load_settings()
+    load_extensions(settings.config_dir)
     state = StackState.load(settings.state_dir)
     ledger_url = settings.ledger_url
     if state is not None and "SAYSO_LEDGER_URL" not in os.environ:

@@ -14,6 +14,7 @@ import structlog
 from sayso.correlation.bindings import load_bindings
 from sayso.engine import DaprEngine
 from sayso.errors import TransientError
+from sayso.extensions import load_extensions
 from sayso.lanes import Lane
 from sayso.ledger import Ledger, open_ledger, read_ledger_id
 from sayso.ledger.loaded import note_bindings
@@ -37,6 +38,7 @@ STREAMS_INTERVAL = timedelta(seconds=2)
 
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT."""
+    load_extensions(settings.config_dir)
     bindings = load_bindings(settings.config_dir / "bindings.yaml")
     ledger = open_ledger(settings.ledger_url, PATIENCE_SECONDS)
     engine = DaprEngine(settings.dispatcher.engine_timeout)

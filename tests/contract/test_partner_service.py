@@ -237,7 +237,17 @@ def test_every_endpoint_describes_its_body(shared: PartnerProcess) -> None:
     paths = shared.get("/openapi.json").json()["paths"]
     posts = {path: operations["post"] for path, operations in paths.items() if "post" in operations}
     undoable = {path for resource, _, undo, _, _ in UNDOABLE for path in (f"/{resource}", f"/{resource}/{{subject}}/{undo}")}
-    plain = {"/actions", "/tasks", "/dashboard", "/escalations", "/work-items", "/batches", "/chain-steps", "/chain-errors"}
+    plain = {
+        "/actions",
+        "/tasks",
+        "/dashboard",
+        "/escalations",
+        "/work-items",
+        "/batches",
+        "/chain-steps",
+        "/chain-errors",
+        "/captures",
+    }
     assert set(posts) == {"/orders", "/orders/{subject}/cancel"} | plain | undoable
     schema = posts["/orders"]["requestBody"]["content"]["application/json"]["schema"]
     assert set(schema["required"]) == set(order("ORD-1"))

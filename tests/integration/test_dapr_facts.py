@@ -83,6 +83,14 @@ class Facts:
         state = _settled(lambda: self.workflows.get_workflow_state(instance_id))
         return state.runtime_status.name if state else None
 
+    def seen_as(self, instance_id: str) -> str | None:
+        """Its status as the reconciler asks for it, which knows one that the SDK does not."""
+        try:
+            state = self.engine.state(instance_id)
+        except TransientError:
+            return None
+        return state.status if state else None
+
     def history(self, instance_id: str) -> list[tuple[str, Any]]:
         return [
             (entry.event_type.name, entry.timestamp) for entry in _settled(lambda: self.workflows.get_workflow_history(instance_id))
@@ -253,3 +261,11 @@ def test_a_raw_subscription_gets_every_message_byte_for_byte(facts: Facts, body:
     facts.broker.send("facts", body)
     eventually(lambda: facts.deliveries(body) >= 1, 20, f"{body[:40]!r} was delivered")
     assert facts.deliveries(body) == 1
+
+
+def test_a_history_that_grows_too_large_stalls_visibly_and_a_small_one_ends(facts: Facts) -> None:
+    """So payloads are limited, large texts stay in the ledger, and what would grow continues as new."""
+    small = facts.start("grow", {"times": 10, "size": 100_000})
+    large = facts.start("grow", {"times": 40, "size": 200_000})
+    assert facts.output_of(small) == 10
+    eventually(lambda: facts.seen_as(large) == "STALLED", 60, f"{large} is stalled; it is {facts.seen_as(large)}")

@@ -98,3 +98,18 @@ def test_an_approver_alone_approves_a_purchase_as_seed_003_says(system: RunningS
     system.send(sent)
     system.waiting_for("payment", order)
     system.settled(sent, "consumed")
+
+
+def test_fields_and_attributes_that_nobody_here_knows_change_nothing(system: RunningSystem) -> None:
+    order = fresh("PO")
+    new = {"delivery_window": {"from": "08:00"}, "tags": ["rush"]}
+    asked = {**purchase(order, **new), "acmeregion": "eu"}
+    decided, paid = decision(order_id=order, mood="good"), payment(order, acquirer="north", fee=0.3)
+    system.send(asked)
+    case = system.waiting_for("approval", order)
+    assert new.keys().isdisjoint(json.loads(case.input)["request"])
+    system.send(decided)
+    system.waiting_for("payment", order)
+    system.send(paid)
+    assert system.closed(order).outcome == "completed"
+    assert [system.settled(one, "started", "consumed").reason is not None for one in (asked, decided, paid)] == [True] * 3

@@ -174,6 +174,13 @@ def test_a_case_that_is_started_and_decided_through_daprd_is_accounted_for(quick
     assert daprd.reaches(instance_id, "COMPLETED")["properties"]["dapr.workflow.output"] == json.dumps("Approved by 'bob'")
 
 
+def test_a_workflow_starts_by_the_other_name_that_a_seed_has_for_it(quick: RunningSystem, daprd: Daprd) -> None:
+    instance_id = fresh("chain")
+    daprd.start("task_chain", instance_id, {"value": 10})
+    assert json.loads(daprd.reaches(instance_id, "COMPLETED")["properties"]["dapr.workflow.output"]) == [11, 22, 20]
+    assert quick.closed(instance_id, "task_chain_workflow").outcome == "completed"
+
+
 def test_what_is_started_through_daprd_and_cannot_be_a_case_fails_with_the_reason(quick: RunningSystem, daprd: Daprd) -> None:
     order = fresh("PO")
     quick.open_purchase(order)

@@ -5,8 +5,13 @@ The app behind this sidecar is `versions_app/app.py`: nothing of Sayso runs in i
 
 from __future__ import annotations
 
+import os
 import signal
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,11 +24,17 @@ from waiting import eventually
 
 from sayso.engine import DaprEngine
 from sayso.errors import TransientError
+from sayso.stack.app_processes import no_proxy
 from sayso.testing.stack import StackHandle, running_stack
 
 pytestmark = pytest.mark.stack
 VERSIONS_APP = Path(__file__).parent / "versions_app"
 SECONDS = 30.0
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
 
 
 class Deployment:
@@ -50,6 +61,49 @@ class Deployment:
         self._client.schedule_new_workflow(workflow, instance_id=instance_id)
         eventually(lambda: "TIMER_CREATED" in self.kinds(instance_id), SECONDS, f"{instance_id} waits")
         return instance_id
+
+    def begin(self, workflow: str) -> str:
+        """Start an instance; gives its id at once."""
+        instance_id = fresh(workflow)
+        eventually(lambda: self._scheduled(workflow, instance_id), SECONDS, f"{instance_id} is scheduled")
+        return instance_id
+
+    def _scheduled(self, workflow: str, instance_id: str) -> bool:
+        try:
+            self._client.schedule_new_workflow(workflow, instance_id=instance_id)
+        except grpc.RpcError as error:  # a worker comes or goes; or it was scheduled by the call whose answer was lost
+            return "already exists" in (error.details() or "")
+        return True
+
+    @contextmanager
+    def beside(self, what: str, folder: Path) -> Iterator[None]:
+        """A second worker with other code on the same sidecar."""
+        (folder / "deployed.txt").write_text(f"0:{what}", "ascii")
+        state = self._stack.state
+        ports = {
+            "DAPR_GRPC_PORT": str(state.dapr_grpc_port),
+            "DAPR_HTTP_PORT": str(state.dapr_http_port),
+            "APP_PORT": str(free_port()),
+        }
+        environment = {**os.environ, **no_proxy(), **ports, "SAYSO_STATE_DIR": str(folder)}
+        worker = subprocess.Popen([sys.executable, "app.py"], cwd=VERSIONS_APP, env=environment)
+        try:
+            eventually((folder / "running.txt").exists, SECONDS, f"a worker with {what} runs")
+            yield
+        finally:
+            worker.kill()
+            worker.wait(SECONDS)
+
+    def pushed_to_its_end(self, instance_id: str) -> Any:
+        """Its output; what a worker without its version had stalled goes on with the next event."""
+
+        def ended() -> bool:
+            if self.status(instance_id) in ("RUNNING", "STALLED"):
+                self.go(instance_id)
+            return self.status(instance_id) == "COMPLETED"
+
+        eventually(ended, SECONDS, f"{instance_id} COMPLETED; {self.status(instance_id)}")
+        return self.reaches(instance_id, "COMPLETED")
 
     def go(self, instance_id: str) -> None:
         def raised() -> bool:
@@ -148,3 +202,17 @@ def test_an_instance_that_was_started_without_a_version_runs_the_latest(deployme
     deployment.deploy("versions 1 and 2")
     deployment.go(before)
     assert "history mismatch" in deployment.reaches(before, "FAILED")
+
+
+def test_old_and_new_workers_side_by_side_mix_nothing_up(deployment: Deployment, tmp_path: Path) -> None:
+    """While a deployment rolls: a turn that reaches a worker without the version stalls, and goes on when the old one has gone."""
+    deployment.deploy("version 1")
+    before = [deployment.start("numbered") for _ in range(4)]
+    with deployment.beside("version 1", tmp_path):
+        deployment.deploy("versions 1 and 2")
+        during = [deployment.begin("numbered") for _ in range(8)]
+        for instance_id in before:
+            deployment.go(instance_id)
+        assert [deployment.reaches(instance_id, "COMPLETED") for instance_id in before] == ["AB"] * len(before)
+    ended = [deployment.pushed_to_its_end(instance_id) for instance_id in during]
+    assert set(ended) <= {"AB", "XAB"}

@@ -13,6 +13,7 @@ import uvloop
 from dapr.ext.workflow import WorkflowRuntime
 
 from sayso.directory import load_directory
+from sayso.extensions import load_extensions
 from sayso.lanes import Lane
 from sayso.ledger import open_ledger, read_ledger_id
 from sayso.ledger.cases import Rules
@@ -22,6 +23,7 @@ from sayso.notices.sender import NoticeSender
 from sayso.services import PartnerClient
 from sayso.settings import Settings
 from sayso_worker.activities.send_notices import NoticeLane
+from sayso_worker.own import add_own
 from sayso_worker.registry import WORKFLOWS, register
 from sayso_worker.sidecar_watch import DaprSidecar, SidecarWatch
 from sayso_worker.steady_executor import install_steady_executor
@@ -37,6 +39,7 @@ STREAM_SECONDS = 0.5
 
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT."""
+    add_own(load_extensions(settings.config_dir))
     directory = load_directory(settings.config_dir / "directory.yaml")
     ledger = open_ledger(settings.ledger_url, PATIENCE_SECONDS)
     partners = PartnerClient(settings.partners_url, settings.partners_timeout.total_seconds())

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 from dapr.ext.workflow import WorkflowRuntime
 
 from sayso.contracts.catalog import ALIASES
+from sayso.contracts.tables import Table
 from sayso.ledger import Ledger
 from sayso.ledger.cases import Rules
 from sayso.services import PartnerClient
@@ -35,7 +35,7 @@ from sayso_worker.workflows.task_approval import task_approval_workflow
 from sayso_worker.workflows.task_chain import task_chain_workflow
 from sayso_worker.workflows.task_processing_saga import task_processing_saga
 
-WORKFLOWS: Mapping[str, Any] = MappingProxyType(
+WORKFLOWS: Table[Any] = Table(
     {
         "approval_workflow": approval_workflow,
         "purchase_order_workflow": purchase_order_workflow,
@@ -49,11 +49,11 @@ WORKFLOWS: Mapping[str, Any] = MappingProxyType(
     }
 )
 
-FORMER: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+FORMER: Table[Mapping[str, Any]] = Table({})
 """Workflow → version → what it did then, for cases that were opened with it: `{"approval_workflow": {"1": approval_workflow_1}}`.
 What WORKFLOWS has is one version later than the last of these (docs/workflow-versions.md)."""
 
-STEPS: Mapping[str, Effect | None] = MappingProxyType(
+STEPS: Table[Effect | None] = Table(
     {
         "execute_approved_action": execute_approved_action,
         "place_order": place_order,

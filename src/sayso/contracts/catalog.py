@@ -1,6 +1,7 @@
 """The tables of what Sayso knows: event types, workflows, topics. Literal, so that reader and nearest-word search find all.
 
 In: nothing. Out: `EVENT_TYPES` (type → payload model), `WORKFLOWS` (name → what it starts from and what it waits for).
+Extensions (`sayso.extensions`) add rows of their own when a process starts.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from sayso.contracts.payload import Payload
 from sayso.contracts.payments import PaymentCaptured, PaymentFailed, PaymentRefundRequested, PaymentRequested
 from sayso.contracts.requests import ApprovalRequest, EscalationRequested, PurchaseRequested, PurchaseWithdrawn, TaskRequested
 from sayso.contracts.sagas import CompensationFailed, OrderPlaced, TaskSubmitted, TripRequested
+from sayso.contracts.tables import Table
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class EventType:
     direction: str
 
 
-EVENT_TYPES: Mapping[str, EventType] = MappingProxyType(
+EVENT_TYPES: Table[EventType] = Table(
     {
         "com.acme.request.submitted.v1": EventType(ApprovalRequest, "requests", "in"),
         "com.acme.purchase.requested.v1": EventType(PurchaseRequested, "purchases", "in"),
@@ -57,7 +59,7 @@ EVENT_TYPES: Mapping[str, EventType] = MappingProxyType(
 WITHDRAW_EVENT = "withdraw_requested"
 """The event name under which a `withdraw` binding wakes a workflow."""
 
-DECISION_EVENTS = ("approval_received", "human_approval")
+DECISION_EVENTS = ("approval_received", "human_approval", "ManagerApproval")
 """The event names under which a decision wakes a workflow: the seeds' documents do not agree on one."""
 
 
@@ -80,7 +82,7 @@ class WorkflowContract:
     counted: Counted | None = None
 
 
-WORKFLOWS: Mapping[str, WorkflowContract] = MappingProxyType(
+WORKFLOWS: Table[WorkflowContract] = Table(
     {
         "approval_workflow": WorkflowContract(ApprovalRequest, {"approval_received": ApprovalDecided}, key_field="request_id"),
         "purchase_order_workflow": WorkflowContract(

@@ -40,8 +40,10 @@ def app_processes(
     ]
 
 
-def local_services(project: Path, config_dir: Path, data: Path, ports: Ports) -> tuple[list[ProcessSpec], dict[str, str]]:
-    """The services with a `local_command`, and each one's URL by its name."""
+def local_services(
+    project: Path, config_dir: Path, data: Path, ports: Ports, dapr_port: int
+) -> tuple[list[ProcessSpec], dict[str, str]]:
+    """The services with a `local_command`, and each one's URL by its name. They may publish through the sidecar at `dapr_port`."""
     path = config_dir / "services.yaml"
     if not path.exists():
         return [], {}
@@ -52,7 +54,7 @@ def local_services(project: Path, config_dir: Path, data: Path, ports: Ports) ->
         if service.local_command:
             port = ports.take(int(service.url.rpartition(":")[2]) if service.url.count(":") > 1 else None)
             urls[name] = f"http://{HOST}:{port}"
-            specs.append(_service(name, service.local_command, port, project, data / name))
+            specs.append(_service(name, service.local_command, port, project, data / name, dapr_port))
     return specs, urls
 
 
@@ -66,13 +68,13 @@ def _probe(name: str, at: SidecarPorts) -> Probe:
     return worker_connected(at.http) if name == WORKER_ROLE else listens(at.app)
 
 
-def _service(name: str, command: tuple[str, ...], port: int, project: Path, data: Path) -> ProcessSpec:
+def _service(name: str, command: tuple[str, ...], port: int, project: Path, data: Path, dapr_port: int) -> ProcessSpec:
     data.mkdir(parents=True, exist_ok=True)
     return ProcessSpec(
         name=name,
         command=(*with_this_python(command), "--port", str(port), "--data", str(data)),
         directory=project,
-        environment={"PYTHONUNBUFFERED": "1"},
+        environment={"PYTHONUNBUFFERED": "1", "DAPR_HTTP_ENDPOINT": f"http://{HOST}:{dapr_port}"},
         address=f"{HOST}:{port}",
         probe=listens(port),
         layer=Layer.CONTROL_PLANE,

@@ -101,10 +101,14 @@ def _topics_of(config_dir: Path) -> tuple[frozenset[str], frozenset[str]]:
     path = config_dir / "bindings.yaml"
     if not path.exists():
         return frozenset(), frozenset()
+    from sayso.contracts.catalog import EVENT_TYPES  # noqa: PLC0415 - as below
     from sayso.correlation.bindings import load_bindings  # noqa: PLC0415 - compiles expressions, which takes a moment
+    from sayso.extensions import load_extensions  # noqa: PLC0415 - as above
 
+    load_extensions(config_dir)
     bindings = load_bindings(path)
-    return frozenset(bindings.subscriptions), bindings.answer_topics
+    published = frozenset(kind.topic for kind in EVENT_TYPES.values() if kind.direction == "out")
+    return frozenset(bindings.subscriptions), bindings.answer_topics | published
 
 
 @dataclass
@@ -229,7 +233,9 @@ class StackPlan:
         return at
 
     def _add_services(self) -> str:
-        specs, urls = local_services(self._options.project, self._options.config_dir, self._options.data, self._ports)
+        specs, urls = local_services(
+            self._options.project, self._options.config_dir, self._options.data, self._ports, self._at[0].http
+        )
         self.specs += specs
         return urls.get("partners", f"http://{HOST}:{PARTNERS_PORT}")
 

@@ -88,11 +88,24 @@ def forget(ctx: DaprWorkflowContext, given: dict[str, Any]) -> Generator[Any, An
         return "nothing"
 
 
+def fill(_ctx: WorkflowActivityContext, size: int) -> str:
+    """So many bytes for the history."""
+    return "x" * size
+
+
+def grow(ctx: DaprWorkflowContext, given: dict[str, int]) -> Generator[Any, Any, int]:
+    """Makes a long history in one run, as no workflow should."""
+    for _ in range(given["times"]):
+        yield ctx.call_activity(fill, input=given["size"])
+    return given["times"]
+
+
 def main() -> None:
     runtime = WorkflowRuntime()
-    for workflow in (collect, repeat, relay, renew, forget):
+    for workflow in (collect, repeat, relay, renew, forget, grow):
         runtime.register_workflow(workflow)
     runtime.register_activity(look)
+    runtime.register_activity(fill)
     runtime.start()
     app = App()
     app.subscribe("pubsub", "facts", metadata={"rawPayload": "true"})(write_down)
