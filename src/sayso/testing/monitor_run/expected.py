@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from sayso.testing.monitor_run.target import Asked
 
 CRITICAL_FROM = 3
+UNSEEN = Asked(healthy=False, change=0)
 
 
 def tells_recovery(change: int) -> bool:
@@ -17,11 +18,14 @@ def tells_recovery(change: int) -> bool:
     return change % 2 == 1
 
 
-def expected_alerts(asked: Mapping[int, Asked]) -> list[tuple[int, str]]:
-    """A warning at the first failure, critical at each from the third on; a notice after failures if the change in force wants it."""
+def expected_alerts(asked: Mapping[int, Asked], checks: int) -> list[tuple[int, str]]:
+    """A warning at the first failure, critical at each from the third on; a notice after failures if the change in force wants it.
+
+    Of so many checks, one that the target has not seen got no answer from it.
+    """
     alerts, failures = [], 0
-    for number in sorted(asked):
-        seen = asked[number]
+    for number in range(1, checks + 1):
+        seen = asked.get(number, UNSEEN)
         if seen.healthy:
             if failures and tells_recovery(seen.change):
                 alerts.append((number, "info"))

@@ -30,13 +30,13 @@ from sayso.testing.stack import StackHandle, running_stack
 
 JOB = "monitored-1"
 WORKFLOW = "health_monitor_workflow"
-TIMEOUT_SECONDS = 0.5
+TIMEOUT_SECONDS = 2.0
 SETTINGS = {
     "SAYSO_HEALTH_MONITOR__HEALTHY_INTERVAL": "PT0.06S",
     "SAYSO_HEALTH_MONITOR__UNHEALTHY_INTERVAL": "PT0.005S",
     "SAYSO_MONITOR__TIMEOUT": f"PT{TIMEOUT_SECONDS}S",
 }
-"""60 and 5 minutes, sixty thousand times as fast."""
+"""60 and 5 minutes, sixty thousand times as fast; a check's time limit is as long as a loaded machine needs."""
 IDLE_SECONDS = 6.0
 GIVEN_UP_SECONDS = 120.0
 END_SECONDS = 60.0
@@ -61,6 +61,8 @@ class Result:
 
     terms: Terms
     checks: int = 0
+    unanswered: int = 0
+    """Checks whose request did not reach the target in time."""
     alerts: Counter[str] = field(default_factory=Counter)
     events: Counter[str] = field(default_factory=Counter)
     """By type and state."""
@@ -154,15 +156,16 @@ class _Run:
         result, wrong = self.result, self.result.wrong
         result.checks = self.target.checks
         counted = json.loads(self._case().result)["check_count"]
-        if counted != result.checks or sorted(self.target.asked) != list(range(1, counted + 1)):
+        if counted < max(self.target.asked):
             wrong.append(f"the monitor counted {counted} checks, its target {result.checks}")
-        self._judge_alerts()
+        result.unanswered = counted - result.checks
+        self._judge_alerts(counted)
         self._judge_events()
         seen = [self.target.asked[number].change for number in sorted(self.target.asked)]
         result.changes_seen = len(set(seen) - {0})
 
-    def _judge_alerts(self) -> None:
-        wanted = expected_alerts(self.target.asked)
+    def _judge_alerts(self, checks: int) -> None:
+        wanted = expected_alerts(self.target.asked, checks)
         told: dict[str, tuple[int, str]] = {}
 
         def read() -> bool:

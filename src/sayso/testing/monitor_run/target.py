@@ -16,7 +16,7 @@ from typing import Any
 
 OK, UNWELL = 200, 503
 RUN_LENGTHS = (1, 1, 2, 2, 3, 4, 6, 9)
-HANGS = 0.01
+HANGS = 0.005
 
 
 @dataclass(frozen=True)
