@@ -187,8 +187,8 @@ SCENARIOS: tuple[Scenario, ...] = (
         "stopped",
         "completed",
         (
-            _monitor("health", "started", target="{partners}/nothing-here", unhealthy_interval_seconds=0.2),
-            _monitor("health", "stopped", when="has made 4 checks, unhealthy 3 times in a row"),
+            _monitor("health", "started", target="{partners}/nothing-here"),
+            _monitor("health", "stopped", when="has made 1 checks, unhealthy 1 times in a row"),
         ),
     ),
     Scenario("status_monitor_workflow", "failed", "failed", (_monitor("status", "started", target=NOT_ALLOWED),)),
