@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import func, select
+from sqlalchemy import Table, func, select
 
 from sayso.engine import DaprEngine
 from sayso.errors import SaysoError
@@ -52,8 +52,7 @@ def measure(stack: StackHandle, ledger: Ledger, engine: DaprEngine, instance_id:
         largest = max(largest, sum(event.ByteSize() for event in history))
         time.sleep(LOOK_SECONDS)
     rss = {name: process.memory_info().rss / MIB for name, process in stack.processes().items()}
-    counts = [ledger.read(lambda tx, table=table: tx.one(select(func.count()).select_from(table))) for table in TABLES]
-    rows = [int(count[0]) if count is not None else 0 for count in counts]
+    steps_, events_, outbox_, audit_ = (_rows(ledger, table) for table in (steps, events, outbox, audit))
     return Point(
         checks,
         events_sent,
@@ -62,15 +61,20 @@ def measure(stack: StackHandle, ledger: Ledger, engine: DaprEngine, instance_id:
         rss.get("worker", 0),
         rss.get("subscribers", 0),
         rss.get("daprd", 0),
-        *rows,
+        steps_,
+        events_,
+        outbox_,
+        audit_,
         _ledger_mib(stack.state.ledger_url),
     )
+
+
+def _rows(ledger: Ledger, table: Table) -> int:
+    found = ledger.read(lambda tx: tx.one(select(func.count()).select_from(table)))
+    return int(found[0]) if found is not None else 0
 
 
 def _ledger_mib(url: str) -> float:
     path = Path(url.removeprefix("sqlite:///"))
     files = [path.with_name(path.name + suffix) for suffix in ("", "-wal")] if url.startswith("sqlite") else []
     return sum(file.stat().st_size for file in files if file.exists()) / MIB
-
-
-TABLES = (steps, events, outbox, audit)
