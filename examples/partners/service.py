@@ -157,6 +157,11 @@ def _add_witness(app: FastAPI, store: EffectStore) -> None:
         store.count_effects(EffectFilter(key=""))
         return JSONResponse({"status": "ok"})
 
+    @app.get("/jobs/{job_id}")
+    async def show_job(job_id: str) -> JSONResponse:
+        """A job that has ended: `failed` when its name says so, else `completed`."""
+        return JSONResponse({"job_id": job_id, "status": "failed" if "fail" in job_id else "completed"})
+
 
 def _add_faults(app: FastAPI, faults: Faults) -> None:
     @app.put("/faults")

@@ -13,7 +13,7 @@ from typing import Any
 
 from sayso.contracts.requests import Priority
 from sayso.contracts.tables import Table
-from sayso.contracts.workflow_io import Plan, Retries
+from sayso.contracts.workflow_io import MonitorPlan, Plan, Retries
 from sayso.settings import RetrySettings, Settings
 
 STAGE = "approval"
@@ -106,6 +106,48 @@ def _chain_plan(settings: Settings) -> Plan:
     return Plan(accept_raw_raise=settings.accept_raw_raise, retries=planned_retries(settings.chain.retries))
 
 
+def _health_plan(settings: Settings) -> Plan:
+    health = settings.health_monitor
+    return _monitor_plan(
+        settings,
+        target_template=health.target_template,
+        healthy_interval_seconds=health.healthy_interval.total_seconds(),
+        unhealthy_interval_seconds=health.unhealthy_interval.total_seconds(),
+        critical_after=health.critical_after,
+        repeat_after_seconds=health.repeat_after.total_seconds(),
+        recovery_notice=health.recovery_notice,
+    )
+
+
+def _status_plan(settings: Settings) -> Plan:
+    status = settings.status_monitor
+    return _monitor_plan(
+        settings,
+        target_template=status.target_template,
+        healthy_interval_seconds=status.healthy_interval.total_seconds(),
+        unhealthy_interval_seconds=status.unhealthy_interval.total_seconds(),
+    )
+
+
+def _job_plan(settings: Settings) -> Plan:
+    interval_seconds = settings.job_monitor.interval.total_seconds()
+    return _monitor_plan(
+        settings,
+        target_template=settings.job_monitor.target_template,
+        healthy_interval_seconds=interval_seconds,
+        unhealthy_interval_seconds=interval_seconds,
+    )
+
+
+def _monitor_plan(settings: Settings, **of_its_kind: Any) -> Plan:
+    monitor = MonitorPlan(
+        allowed_targets=list(settings.monitor.allowed_targets),
+        timeout_seconds=settings.monitor.timeout.total_seconds(),
+        **of_its_kind,
+    )
+    return Plan(accept_raw_raise=settings.accept_raw_raise, monitor=monitor)
+
+
 def asks_nobody(_plan: Plan, _request: Mapping[str, Any]) -> bool:
     """`automatic` of a workflow that needs no approval."""
     return True
@@ -158,6 +200,9 @@ POLICIES: Table[WorkflowPolicy] = Table(
             _batch_plan, asks_nobody, lambda request: f"{request['count']} items from {request['offset'] + 1}"
         ),
         "task_chain_workflow": WorkflowPolicy(_chain_plan, asks_nobody, lambda request: f"a chain from {request['value']}"),
+        "health_monitor_workflow": WorkflowPolicy(_health_plan, asks_nobody, lambda request: f"the health of {request['job_id']}"),
+        "status_monitor_workflow": WorkflowPolicy(_status_plan, asks_nobody, lambda request: f"the status of {request['job_id']}"),
+        "job_status_monitor": WorkflowPolicy(_job_plan, asks_nobody, lambda request: f"the job {request['job_id']}"),
     }
 )
 

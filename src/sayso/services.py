@@ -18,15 +18,13 @@ from pydantic import Field
 
 from sayso.config_file import ConfigModel, did_you_mean, load_config
 from sayso.errors import ConfigurationError, RefusedError, TransientError
+from sayso.targets import KEY_CHARACTERS, Targets
 
 CONNECTIONS_MAX = 64
 KEEPALIVE_SECONDS = 4.0
 """Shorter than the 5 seconds after which common servers close an idle connection: a request never meets that close."""
 
 DETAIL_CHARACTERS_MAX = 1_000
-KEY_CHARACTERS = "-._~:/@#|,;=+"
-"""What stands in the header as it is, with letters and digits; the rest of a key is percent-encoded, so any text can be one."""
-
 TRANSIENT_STATUSES = frozenset({408, 425, 429})
 DIRECT: Mapping[str, None] = {"all://127.0.0.1": None, "all://localhost": None, "all://[::1]": None}
 """Loopback never goes through the proxy that HTTP_PROXY names."""
@@ -61,8 +59,10 @@ def load_services(path: Path) -> Services:
 class PartnerClient:
     """Calls one service; safe for many threads at once. Close it, or use it as a context manager."""
 
-    def __init__(self, base_url: str, timeout_seconds: float) -> None:
+    def __init__(self, base_url: str, timeout_seconds: float, targets: Targets | None = None) -> None:
         self.base_url = base_url.rstrip("/")
+        self.targets = targets or Targets()
+        """What monitors may look at; nothing unless it is said."""
         self._client = httpx2.Client(
             timeout=timeout_seconds,
             limits=httpx2.Limits(

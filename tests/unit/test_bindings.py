@@ -71,7 +71,7 @@ def test_the_shipped_file_starts_and_wakes_every_workflow() -> None:
 
 def test_subscriptions_are_the_topics_in_the_order_of_the_file() -> None:
     bindings = shipped_bindings()
-    assert bindings.topics == ("purchases", "requests", "tasks", "orders", "trips", "approvals", "payments", "batches")
+    assert bindings.topics == ("purchases", "requests", "tasks", "orders", "trips", "approvals", "payments", "batches", "monitors")
     assert bindings.subscriptions == (*bindings.topics, "dapr-deadletters")
 
 

@@ -43,6 +43,9 @@ STARTS = {  # file: (workflow, key, approved by itself)
     "batch-collect.json": (BATCH, "B-5002", True),
     "task-chain-submitted.json": (CHAIN, "C-6001", True),
     "task-chain-too-large.json": (CHAIN, "C-6002", True),
+    "health-monitor-started.json": ("health_monitor_workflow", "partners", True),
+    "status-monitor-started.json": ("status_monitor_workflow", "print-queue", True),
+    "job-monitor-started.json": ("job_status_monitor", "nightly-report", True),
 }
 RESUMES = {
     "purchase-withdrawn.json": (PURCHASE, "PO-1001", "withdraw_requested"),
@@ -64,6 +67,18 @@ RESUMES = {
     "payment-wrong-amount.json": (PURCHASE, "PO-1001", "payment_received"),
     "payment-wrong-currency.json": (PURCHASE, "PO-1001", "payment_received"),
     "payment-failed.json": (PURCHASE, "PO-1001", "payment_failed"),
+    "health-monitor-changed.json": ("health_monitor_workflow", "partners", "monitor_changed"),
+    "health-monitor-paused.json": ("health_monitor_workflow", "partners", "monitor_paused"),
+    "health-monitor-resumed.json": ("health_monitor_workflow", "partners", "monitor_resumed"),
+    "health-monitor-stopped.json": ("health_monitor_workflow", "partners", "monitor_stopped"),
+    "status-monitor-changed.json": ("status_monitor_workflow", "print-queue", "monitor_changed"),
+    "status-monitor-paused.json": ("status_monitor_workflow", "print-queue", "monitor_paused"),
+    "status-monitor-resumed.json": ("status_monitor_workflow", "print-queue", "monitor_resumed"),
+    "status-monitor-stopped.json": ("status_monitor_workflow", "print-queue", "monitor_stopped"),
+    "job-monitor-changed.json": ("job_status_monitor", "nightly-report", "monitor_changed"),
+    "job-monitor-paused.json": ("job_status_monitor", "nightly-report", "monitor_paused"),
+    "job-monitor-resumed.json": ("job_status_monitor", "nightly-report", "monitor_resumed"),
+    "job-monitor-stopped.json": ("job_status_monitor", "nightly-report", "monitor_stopped"),
 }
 OTHERS = {
     "payment-authorized.json": (Record, "payment-authorized"),

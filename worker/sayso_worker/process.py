@@ -22,6 +22,7 @@ from sayso.metrics import serve_metrics
 from sayso.notices.sender import NoticeSender
 from sayso.services import PartnerClient
 from sayso.settings import Settings
+from sayso.targets import Targets
 from sayso_worker.activities.send_notices import NoticeLane
 from sayso_worker.own import add_own
 from sayso_worker.registry import WORKFLOWS, register
@@ -42,7 +43,8 @@ def run(settings: Settings) -> None:
     add_own(load_extensions(settings.config_dir))
     directory = load_directory(settings.config_dir / "directory.yaml")
     ledger = open_ledger(settings.ledger_url, PATIENCE_SECONDS)
-    partners = PartnerClient(settings.partners_url, settings.partners_timeout.total_seconds())
+    targets = Targets(settings.monitor.allowed_targets)
+    partners = PartnerClient(settings.partners_url, settings.partners_timeout.total_seconds(), targets)
     install_steady_executor()
     # A case's history is short: sending it whole costs less than keeping one of each waiting case here.
     work = WorkStream()

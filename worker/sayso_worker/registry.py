@@ -23,14 +23,18 @@ from sayso_worker.activities.effects import (
     settle_escalation,
     undoing,
 )
+from sayso_worker.activities.looking import check_health, check_job_status
 from sayso_worker.activities.steps import confirm_deadline_activity, step_activity, take_case_activity
 from sayso_worker.workflows.approval import approval_workflow
 from sayso_worker.workflows.batch_processing import batch_processing_workflow
 from sayso_worker.workflows.book_trip import book_trip
 from sayso_worker.workflows.front_door import with_front_door
+from sayso_worker.workflows.health_monitor import health_monitor_workflow
+from sayso_worker.workflows.job_status_monitor import job_status_monitor
 from sayso_worker.workflows.order_saga import order_saga
 from sayso_worker.workflows.purchase_order import purchase_order_workflow
 from sayso_worker.workflows.request_escalation import request_escalation
+from sayso_worker.workflows.status_monitor import status_monitor_workflow
 from sayso_worker.workflows.task_approval import task_approval_workflow
 from sayso_worker.workflows.task_chain import task_chain_workflow
 from sayso_worker.workflows.task_processing_saga import task_processing_saga
@@ -46,6 +50,9 @@ WORKFLOWS: Table[Any] = Table(
         "request_escalation": request_escalation,
         "batch_processing_workflow": batch_processing_workflow,
         "task_chain_workflow": task_chain_workflow,
+        "health_monitor_workflow": health_monitor_workflow,
+        "status_monitor_workflow": status_monitor_workflow,
+        "job_status_monitor": job_status_monitor,
     }
 )
 
@@ -88,6 +95,11 @@ STEPS: Table[Effect | None] = Table(
         "step2": take_chain_step,
         "step3": take_chain_step,
         "error_handler": report_error,
+        "check_service_status": check_health,
+        "check_status": check_health,
+        "check_job_status": check_job_status,
+        "send_alert": None,
+        "note_event": None,
         "record_refusal": None,
         "await_ledger": None,
         "give_up": None,

@@ -14,6 +14,18 @@ from sayso.contracts.approvals import ApprovalDecided, ApprovalRequested
 from sayso.contracts.audit import AuditAnchored
 from sayso.contracts.batches import BatchSubmitted, TaskChainSubmitted
 from sayso.contracts.cases import AlertRaised, CaseClosed, EventDead
+from sayso.contracts.monitors import (
+    HealthMonitorChanged,
+    HealthMonitorStarted,
+    JobMonitorChanged,
+    JobMonitorStarted,
+    MonitorAlerted,
+    MonitorPaused,
+    MonitorResumed,
+    MonitorStopped,
+    StatusMonitorChanged,
+    StatusMonitorStarted,
+)
 from sayso.contracts.payload import Payload
 from sayso.contracts.payments import PaymentCaptured, PaymentFailed, PaymentRefundRequested, PaymentRequested
 from sayso.contracts.requests import ApprovalRequest, EscalationRequested, PurchaseRequested, PurchaseWithdrawn, TaskRequested
@@ -42,6 +54,21 @@ EVENT_TYPES: Table[EventType] = Table(
         "com.acme.order.approval-requested.v1": EventType(EscalationRequested, "orders", "in"),
         "com.acme.batch.submitted.v1": EventType(BatchSubmitted, "batches", "in"),
         "com.acme.task-chain.submitted.v1": EventType(TaskChainSubmitted, "batches", "in"),
+        "com.acme.health-monitor.started.v1": EventType(HealthMonitorStarted, "monitors", "in"),
+        "com.acme.health-monitor.changed.v1": EventType(HealthMonitorChanged, "monitors", "in"),
+        "com.acme.health-monitor.paused.v1": EventType(MonitorPaused, "monitors", "in"),
+        "com.acme.health-monitor.resumed.v1": EventType(MonitorResumed, "monitors", "in"),
+        "com.acme.health-monitor.stopped.v1": EventType(MonitorStopped, "monitors", "in"),
+        "com.acme.status-monitor.started.v1": EventType(StatusMonitorStarted, "monitors", "in"),
+        "com.acme.status-monitor.changed.v1": EventType(StatusMonitorChanged, "monitors", "in"),
+        "com.acme.status-monitor.paused.v1": EventType(MonitorPaused, "monitors", "in"),
+        "com.acme.status-monitor.resumed.v1": EventType(MonitorResumed, "monitors", "in"),
+        "com.acme.status-monitor.stopped.v1": EventType(MonitorStopped, "monitors", "in"),
+        "com.acme.job-monitor.started.v1": EventType(JobMonitorStarted, "monitors", "in"),
+        "com.acme.job-monitor.changed.v1": EventType(JobMonitorChanged, "monitors", "in"),
+        "com.acme.job-monitor.paused.v1": EventType(MonitorPaused, "monitors", "in"),
+        "com.acme.job-monitor.resumed.v1": EventType(MonitorResumed, "monitors", "in"),
+        "com.acme.job-monitor.stopped.v1": EventType(MonitorStopped, "monitors", "in"),
         "com.acme.payment.captured.v1": EventType(PaymentCaptured, "payments", "in"),
         "com.acme.payment.failed.v1": EventType(PaymentFailed, "payments", "in"),
         "sayso.approval.decided.v1": EventType(ApprovalDecided, "approvals", "in"),
@@ -52,6 +79,7 @@ EVENT_TYPES: Table[EventType] = Table(
         "sayso.event.dead.v1": EventType(EventDead, "deadletters", "out"),
         "sayso.alert.raised.v1": EventType(AlertRaised, "alerts", "out"),
         "sayso.saga.compensation-failed.v1": EventType(CompensationFailed, "alerts", "out"),
+        "sayso.monitor.alerted.v1": EventType(MonitorAlerted, "alerts", "out"),
         "sayso.audit.anchored.v1": EventType(AuditAnchored, "audit-anchors", "out"),
     }
 )
@@ -61,6 +89,13 @@ WITHDRAW_EVENT = "withdraw_requested"
 
 DECISION_EVENTS = ("approval_received", "human_approval", "ManagerApproval")
 """The event names under which a decision wakes a workflow: the seeds' documents do not agree on one."""
+
+MONITOR_CHANGED = "monitor_changed"
+"""The event name under which a change wakes a monitor; its contract is that of the kind."""
+
+MONITOR_ACTS: Mapping[str, type[Payload]] = MappingProxyType(
+    {"monitor_paused": MonitorPaused, "monitor_resumed": MonitorResumed, "monitor_stopped": MonitorStopped}
+)
 
 
 @dataclass(frozen=True)
@@ -108,6 +143,15 @@ WORKFLOWS: Table[WorkflowContract] = Table(
             BatchSubmitted, {}, key_field="batch_id", counted=Counted("process_work_item", of="count", noun="items")
         ),
         "task_chain_workflow": WorkflowContract(TaskChainSubmitted, {}, key_field="chain_id"),
+        "health_monitor_workflow": WorkflowContract(
+            HealthMonitorStarted, {MONITOR_CHANGED: HealthMonitorChanged, **MONITOR_ACTS}, key_field="job_id"
+        ),
+        "status_monitor_workflow": WorkflowContract(
+            StatusMonitorStarted, {MONITOR_CHANGED: StatusMonitorChanged, **MONITOR_ACTS}, key_field="job_id"
+        ),
+        "job_status_monitor": WorkflowContract(
+            JobMonitorStarted, {MONITOR_CHANGED: JobMonitorChanged, **MONITOR_ACTS}, key_field="job_id"
+        ),
     }
 )
 

@@ -74,6 +74,19 @@ class Retries(Snapshot):
     attempts: int
 
 
+class MonitorPlan(Snapshot):
+    """What the settings say of a monitor: where it may look, how long, how often, and when it tells. `critical_after` 0: never."""
+
+    target_template: str
+    allowed_targets: list[str]
+    timeout_seconds: float
+    healthy_interval_seconds: float
+    unhealthy_interval_seconds: float
+    critical_after: int = 0
+    repeat_after_seconds: float = 0
+    recovery_notice: bool = False
+
+
 class Plan(Snapshot):
     """What the settings say for this one case, taken when it was opened. Who asks nobody has no time for an approval."""
 
@@ -87,6 +100,7 @@ class Plan(Snapshot):
     undo_retries: Retries | None = None
     items_at_once: int = 5
     round_items: int = 50
+    monitor: Annotated[MonitorPlan | None, Field(exclude_if=lambda monitor: monitor is None)] = None
 
 
 class TakeInput(Snapshot):
@@ -260,6 +274,11 @@ RECORDED_AT = "sayso:recorded_at"
 """In the result of a step: when the ledger recorded it, by the database's clock. A rerun gets the same."""
 
 
+LAST = "sayso:last"
+"""In the result of a step that repeats, when it was recorded already: `iteration` and `own` (`StepInput.repeats`) of the last
+one, which is later than the one asked for if the engine has gone back: then the workflow goes on from there."""
+
+
 class StepInput(Snapshot):
     """The input of every activity: an optional effect's arguments, and what its one ledger transaction records.
 
@@ -280,6 +299,8 @@ class StepInput(Snapshot):
     closing: Closing | None = None
     gave_up: GaveUp | None = None
     unsettled: Unsettled | None = None
+    repeats: Annotated[dict[str, Any] | None, Field(exclude_if=lambda repeats: repeats is None)] = None
+    """Of a step that repeats for as long as the case lives: the workflow's own state before it. The ledger keeps the last one only."""
 
     @property
     def idempotency_key(self) -> str:

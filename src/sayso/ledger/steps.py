@@ -12,9 +12,9 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import and_, bindparam, insert, select, update
+from sqlalchemy import and_, bindparam, delete, insert, select, update
 
-from sayso.contracts.workflow_io import RECORDED_AT, CaseRef, DeadlineInput, GaveUp, StepInput
+from sayso.contracts.workflow_io import LAST, RECORDED_AT, CaseRef, DeadlineInput, GaveUp, StepInput
 from sayso.ledger import audit
 from sayso.ledger.adopting import adopt
 from sayso.ledger.cases import lock_case_key
@@ -36,8 +36,12 @@ EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 def earlier_result(tx: Transaction, step: StepInput) -> dict[str, Any] | None:
-    """The result that this step already has, or why it is skipped: its case has ended or is none of ours. None: it is to be done."""
-    done = tx.one(_STEP, {"instance_id": step.case.instance_id, "step": step.step, "iteration": step.iteration})
+    """The result that this step already has, or why it is skipped: its case has ended or is none of ours. None: it is to be done.
+
+    Of a step that repeats, a later one's result counts as this one's: only the last is kept, and the engine has gone back.
+    """
+    asked = {"instance_id": step.case.instance_id, "step": step.step, "iteration": step.iteration}
+    done = tx.one(_STEP if step.repeats is None else _LAST_STEP, asked)
     if done is not None:
         return {**json.loads(done.result), RECORDED_AT: moment(done.done_at_ms).isoformat()}
     case = tx.one(_CASE, {"instance_id": step.case.instance_id})
@@ -62,16 +66,12 @@ def complete_step(tx: Transaction, step: StepInput, result: dict[str, Any]) -> d
     case = tx.one(_CASE, {"instance_id": step.case.instance_id})
     assert case is not None  # or it would have been skipped
     done_at = datetime.fromisoformat(result[RECORDED_AT]) if RECORDED_AT in result else moment(tx.now_ms)
-    tx.run(
-        _INSERT_STEP,
-        {
-            "instance_id": step.case.instance_id,
-            "step": step.step,
-            "iteration": step.iteration,
-            "result": json.dumps({name: value for name, value in result.items() if name != RECORDED_AT}),
-            "done_at_ms": (done_at - EPOCH) // timedelta(milliseconds=1),
-        },
-    )
+    row: dict[str, Any] = {"instance_id": step.case.instance_id, "step": step.step, "iteration": step.iteration}
+    kept = {name: value for name, value in result.items() if name != RECORDED_AT}
+    if step.repeats is not None:
+        tx.run(_DELETE_BEFORE, {f"this_{name}": value for name, value in row.items()})
+        kept[LAST] = {"iteration": step.iteration, "own": step.repeats}
+    tx.run(_INSERT_STEP, {**row, "result": json.dumps(kept), "done_at_ms": (done_at - EPOCH) // timedelta(milliseconds=1)})
     step = step.model_copy(update={"used": [*step.used, *(adopt(tx, step.case, event) for event in step.direct)]})
     _mark_events(tx, step)
     _decide_task(tx, step)
@@ -202,6 +202,21 @@ def _announce(tx: Transaction, step: StepInput) -> None:
 
 _STEP = select(steps.c.result, steps.c.done_at_ms).where(
     steps.c.instance_id == bindparam("instance_id"), steps.c.step == bindparam("step"), steps.c.iteration == bindparam("iteration")
+)
+_LAST_STEP = (
+    select(steps.c.result, steps.c.done_at_ms)
+    .where(
+        steps.c.instance_id == bindparam("instance_id"),
+        steps.c.step == bindparam("step"),
+        steps.c.iteration >= bindparam("iteration"),
+    )
+    .order_by(steps.c.iteration.desc())
+    .limit(1)
+)
+_DELETE_BEFORE = delete(steps).where(
+    steps.c.instance_id == bindparam("this_instance_id"),
+    steps.c.step == bindparam("this_step"),
+    steps.c.iteration < bindparam("this_iteration"),
 )
 _CASE = select(cases).where(cases.c.instance_id == bindparam("instance_id"))
 _IN_TIME = select(events.c.seq, events.c.identity).where(

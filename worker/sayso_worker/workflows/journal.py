@@ -121,7 +121,10 @@ class Journal:
             self.handled.append(event.seq)
 
     def step(self, name: str, arguments: dict[str, Any] | None = None, **record: Any) -> Yields:
-        """Call the activity `name` once, with what has collected; gives its result."""
+        """Call the activity `name` once, with what has collected; gives its result.
+
+        `record` is what the step records (`StepInput`). Steps are counted by name, unless an `iteration` is given.
+        """
         step = self._prepared(name, arguments, record)
         result = yield from self.call(name, step.model_dump(mode="json"))
         return self._taken(result)
@@ -165,8 +168,10 @@ class Journal:
         """The next step of this name, with what has collected."""
         if record.get("closing") is not None:
             self._refuse_leftovers()
-        iteration = self._iterations[name]
-        self._iterations[name] += 1
+        iteration = record.pop("iteration", None)
+        if iteration is None:
+            iteration = self._iterations[name]
+            self._iterations[name] += 1
         return StepInput(
             case=self.case,
             step=name,

@@ -135,10 +135,10 @@ def _await(
         while (event := (yield from mailbox.next([*waits_for, *also_takes]))) is not None:
             if event.name in leaves_late and came_late(stage, event):
                 continue
-            validated = _validated(journal, stage, event)
-            verdict = validated if isinstance(validated, Refused) else judge(validated)
-            if not isinstance(verdict, Refused) and not isinstance(validated, Refused):
-                journal.use(validated)
+            given = validated(journal, stage, event)
+            verdict = given if isinstance(given, Refused) else judge(given)
+            if not isinstance(verdict, Refused) and not isinstance(given, Refused):
+                journal.use(given)
                 return verdict
             journal.refuse(event, verdict.reason)
             yield from journal.record_refusals()
@@ -161,7 +161,7 @@ def _await(
     return None
 
 
-def _validated(journal: Journal, stage: Stage, event: RaisedEvent) -> RaisedEvent | Refused:
+def validated(journal: Journal, stage: Stage, event: RaisedEvent) -> RaisedEvent | Refused:
     """Hold every event to the contract of its name too: one raised past the ledger was validated by nobody.
 
     Nothing that the contract does not know is left of it.

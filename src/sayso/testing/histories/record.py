@@ -67,7 +67,7 @@ class _Recorder:
     """One running stack."""
 
     def __init__(self, stack: StackHandle) -> None:
-        state = stack.state
+        state = self._state = stack.state
         self._ledger = Ledger(state.ledger_url)
         self._broker = foreign_client_of(state)
         self._engine = DaprEngine(timedelta(seconds=10), "127.0.0.1", state.dapr_grpc_port)
@@ -89,7 +89,8 @@ class _Recorder:
                 self._waits(key, send.when)
             if send.when == APPROVAL and scenario.refuse is not None:
                 self._use_up(key, scenario.refuse)
-            data = json.loads(json.dumps(send.data).replace("{key}", key))
+            partners = self._state.partners_url or ""
+            data = json.loads(json.dumps(send.data).replace("{key}", key).replace("{partners}", partners))
             event = {"specversion": "1.0", "id": secrets.token_hex(8), "source": "/histories", "type": send.type, "data": data}
             self._broker.send(EVENT_TYPES[send.type].topic, json.dumps(event).encode())
         case = self._until(key, "its end", lambda case: case.phase == "closed")

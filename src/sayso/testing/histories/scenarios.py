@@ -10,13 +10,17 @@ from dataclasses import dataclass
 from typing import Any
 
 APPROVAL, PAYMENT = "waits for approval", "waits for payment"
+NOT_ALLOWED = "http://169.254.169.254/"
 HASTY = "hasty"
 """The stack whose deadlines are a few seconds away; on the other one nothing ends by itself."""
 
 
 @dataclass(frozen=True)
 class Send:
-    """One event. `{key}` in its data stands for the case's key. `when` is the stage in which the case must be before."""
+    """One event. `{key}` in its data stands for the case's key, `{partners}` for the address of the partner service.
+
+    `when` is the stage in which the case must be before.
+    """
 
     type: str
     data: dict[str, Any]
@@ -91,6 +95,10 @@ def _batch(offset: int = 0) -> Send:
 
 def _chain(value: int = 10) -> Send:
     return Send("com.acme.task-chain.submitted.v1", {"chain_id": "{key}", "value": value})
+
+
+def _monitor(kind: str, verb: str, when: str | None = None, **fields: Any) -> Send:
+    return Send(f"com.acme.{kind}-monitor.{verb}.v1", {"job_id": "{key}", **fields}, when)
 
 
 def _decided(workflow: str, field_name: str, *, approved: bool = True) -> Send:
@@ -173,4 +181,35 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("batch_processing_workflow", "failed", "failed", (_batch(TOO_LARGE),)),
     Scenario("task_chain_workflow", "completed", "completed", (_chain(),)),
     Scenario("task_chain_workflow", "failed", "failed", (_chain(TOO_LARGE),)),
+    Scenario("health_monitor_workflow", "failed", "failed", (_monitor("health", "started", target=NOT_ALLOWED),)),
+    Scenario(
+        "health_monitor_workflow",
+        "stopped",
+        "completed",
+        (
+            _monitor("health", "started", target="{partners}/nothing-here"),
+            _monitor("health", "stopped", when="has made 1 checks, unhealthy 1 times in a row"),
+        ),
+    ),
+    Scenario("status_monitor_workflow", "failed", "failed", (_monitor("status", "started", target=NOT_ALLOWED),)),
+    Scenario(
+        "status_monitor_workflow",
+        "stopped",
+        "completed",
+        (
+            _monitor("status", "started", target="{partners}/health"),
+            _monitor("status", "stopped", when="has made 1 checks, healthy"),
+        ),
+    ),
+    Scenario("job_status_monitor", "completed", "completed", (_monitor("job", "started", target="{partners}/jobs/{key}"),)),
+    Scenario("job_status_monitor", "failed", "failed", (_monitor("job", "started", target="{partners}/jobs/fail-{key}"),)),
+    Scenario(
+        "job_status_monitor",
+        "stopped",
+        "cancelled",
+        (
+            _monitor("job", "started", target="{partners}/health"),
+            _monitor("job", "stopped", when="has made 1 checks"),
+        ),
+    ),
 )
