@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ if threading.current_thread() is threading.main_thread():
     # A shell that starts us in the background has us ignore SIGINT, and every child inherits that: Ctrl-C would never arrive.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"  # a test that talked to a sidecar may fork to start a database
 END_SECONDS = 20.0
 
 

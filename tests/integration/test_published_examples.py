@@ -28,6 +28,8 @@ EVENTS = PROJECT / "examples/events"
 TOPICS = {"purchase-unknown-type.json": ("--topic", "purchases")}
 """No binding says where a type belongs that nobody knows."""
 SECONDS = 60.0
+USUAL_PARTNERS = "http://127.0.0.1:8090"
+"""Where monitors look at the partner service in the examples; a stack of a test has it elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,22 @@ TO_THE_END = Road(
         "batch-collect.json": "started",
         "task-chain-submitted.json": "started",
         "task-chain-too-large.json": "started",
+        # Monitors; the job that is looked at has ended.
+        "health-monitor-started.json": "started",
+        "health-monitor-paused.json": "consumed",
+        "health-monitor-changed.json": "consumed",
+        "health-monitor-resumed.json": "consumed",
+        "health-monitor-stopped.json": "consumed",
+        "status-monitor-started.json": "started",
+        "status-monitor-changed.json": "consumed",
+        "status-monitor-paused.json": "consumed",
+        "status-monitor-resumed.json": "consumed",
+        "status-monitor-stopped.json": "consumed",
+        "job-monitor-started.json": "started",
+        "job-monitor-changed.json": "late",
+        "job-monitor-paused.json": "late",
+        "job-monitor-resumed.json": "late",
+        "job-monitor-stopped.json": "late",
         # What has no case.
         "payment-authorized.json": "recorded",
         "decision-for-two-cases.json": "unmatched",
@@ -111,6 +129,9 @@ TO_THE_END = Road(
         "C-6001": ("completed", [11, 22, 20]),
         "C-6002": ("failed", [9007199254740991]),
         "expense-77": ("approved", {"status": "approved", "request_id": "expense-77", "approver": "alice"}),
+        "partners": ("completed", {"status": "stopped", "job_id": "partners"}),
+        "print-queue": ("completed", {"status": "stopped", "job_id": "print-queue"}),
+        "nightly-report": ("completed", {"status": "completed", "job_id": "nightly-report"}),
     },
 )
 TO_ANOTHER_END = Road(
@@ -190,7 +211,9 @@ def with_own_event(tmp_path: Path) -> Path:
 
 def publish(system: RunningSystem, folder: Path, file: str) -> str:
     """`sayso publish FILE`, in this process, because there are many; gives the event's id."""
-    command = ["publish", str(EVENTS / file), "--json", *TOPICS.get(file, ())]
+    here_and_now = folder / Path(file).name
+    here_and_now.write_text((EVENTS / file).read_text("utf-8").replace(USUAL_PARTNERS, system.state.partners_url), "utf-8")
+    command = ["publish", str(here_and_now), "--json", *TOPICS.get(file, ())]
     printed = io.StringIO()
     with pytest.MonkeyPatch.context() as here, contextlib.redirect_stdout(printed):
         for name in [name for name in os.environ if name.startswith(("SAYSO_", "DAPR_"))]:
@@ -213,7 +236,7 @@ def rests_as(system: RunningSystem, event_id: str, state: str, file: str) -> Non
             return False
         instance = rows[0].instance_id
         case = next((each for each in system.cases(rows[0].key) if each.instance_id == instance), None) if instance else None
-        return case is None or case.phase == "closed" or (case.stage or "").startswith("waits for")
+        return case is None or case.phase == "closed" or (case.stage or "").startswith(("waits for", "has made", "paused"))
 
     try:
         eventually(rests, SECONDS, f"{file} is {state}")

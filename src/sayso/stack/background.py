@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 
 from pydantic import BaseModel
 from rich.console import Console
@@ -38,6 +37,8 @@ class Order(BaseModel):
 
     options: UpOptions
     tools: Tools
+    ends_with: int | None = None
+    """Process id of whoever started it and takes it along when it ends."""
 
 
 def start(options: UpOptions, tools: Tools, show: Shown, *, dies_with_us: bool = False) -> StackState:
@@ -48,7 +49,7 @@ def start(options: UpOptions, tools: Tools, show: Shown, *, dies_with_us: bool =
     before = StackState.load(options.state_dir)
     if leftovers.supervisor_of(before) is not None:
         raise already_running(options.state_dir)
-    child = _spawn(Order(options=options, tools=tools), dies_with_us=dies_with_us)
+    child = _spawn(Order(options=options, tools=tools, ends_with=os.getpid() if dies_with_us else None))
     _started[child.pid] = child
     try:
         return _wait_ready(options, child, show)
@@ -78,10 +79,10 @@ def stop(state: StackState, show: Shown, timeout_seconds: float = STOP_SECONDS) 
     show(last)
 
 
-def _spawn(order: Order, *, dies_with_us: bool) -> subprocess.Popen[bytes]:
+def _spawn(order: Order) -> subprocess.Popen[bytes]:
+    """Nothing of this process runs in the child: gRPC's handlers of a fork have been seen to end it."""
     logs = order.options.logs
     logs.mkdir(parents=True, exist_ok=True)
-    parent = os.getpid()
     with (logs / LOG_NAME).open("wb") as output:
         return subprocess.Popen(  # noqa: S603 - our own module
             [sys.executable, "-m", "sayso.stack.background", order.model_dump_json()],
@@ -89,12 +90,7 @@ def _spawn(order: Order, *, dies_with_us: bool) -> subprocess.Popen[bytes]:
             stdout=output,
             stderr=output,
             start_new_session=True,
-            preexec_fn=_stop_with(parent) if dies_with_us else None,  # noqa: PLW1509 - it calls prctl only
         )
-
-
-def _stop_with(parent: int) -> Callable[[], None]:
-    return lambda: die_with(parent, signal.SIGTERM)
 
 
 def _wait_ready(options: UpOptions, child: subprocess.Popen[bytes], show: Shown) -> StackState:
@@ -120,6 +116,8 @@ def _wait_ready(options: UpOptions, child: subprocess.Popen[bytes], show: Shown)
 def main() -> None:
     """Be the supervisor."""
     order = Order.model_validate_json(sys.argv[1])
+    if order.ends_with is not None:
+        die_with(order.ends_with, signal.SIGTERM)
     try:
         with StackView(Console(stderr=True)) as view:
             run_stack(order.options, order.tools, view)
