@@ -51,4 +51,8 @@ COLLISIONS = Scenario(
     weather={"switch": 0.3, "slow": 0.03, "jump": 0, "amnesia": 0, "duplicate": 0.1, "delay": 0, "lost_ack": 0},
 )
 """All that is sent about a case comes within seconds, and transactions take as long: those on one case meet."""
-SCENARIOS: Mapping[str, Scenario] = MappingProxyType({USUAL: Scenario(), "deadlines": DEADLINES, "collisions": COLLISIONS})
+LAST_STEPS = Scenario(weather={"taken_in_turn": 0.8, "crash": 0.0015})
+"""Workers take most last steps within the turn (ADR 0013), and are killed as often as in the worst weather."""
+SCENARIOS: Mapping[str, Scenario] = MappingProxyType(
+    {USUAL: Scenario(), "deadlines": DEADLINES, "collisions": COLLISIONS, "last_steps": LAST_STEPS}
+)
