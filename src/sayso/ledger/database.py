@@ -234,6 +234,7 @@ def _sqlite_engine(url: str) -> Engine:
             "synchronous=FULL",
             "foreign_keys=ON",
             "cache_size=-32000",
+            "temp_store=MEMORY",  # what a savepoint of a group may have to undo; on disk it was most of what is written
         ):
             connection.execute(f"PRAGMA {pragma}")
 
