@@ -24,7 +24,7 @@ from sayso_worker.steady_executor import SteadyExecutor
 log = structlog.get_logger()
 PLACES = 16
 """A turn holds its instance and its thread while it takes a step: a service that hangs must leave threads for the other turns."""
-SLOW_SECONDS = 1.0
+SLOW_SECONDS = 2.0
 REST_SECONDS = 30.0
 """After a step that failed, or was slow, the engine calls the activities for so long."""
 STEPS_MAX = 4

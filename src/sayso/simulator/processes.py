@@ -128,7 +128,7 @@ class SubscribersReplica:
         self._driver = Driver(ledger, world.engine, world.settings, self._pool, lambda: clock.seconds)
         self._reconciler = Reconciler(ledger, world.engine, world.settings, lambda: clock.seconds, lambda: clock.now)
         self._outbox = OutboxPublisher(ledger, world.publisher, settings)
-        self._router = Router(ledger, world.bindings, world.rules, lambda: None)
+        self._router = Router(ledger, world.bindings, world.rules, lambda _more: None)
         self._receive = receiver(ledger, lambda: None)
 
     def receive(self, topic: str, body: bytes, answered: Callable[[bool], None]) -> None:
