@@ -24,9 +24,11 @@ from sayso_worker.steady_executor import SteadyExecutor
 log = structlog.get_logger()
 PLACES = 16
 """A turn holds its instance and its thread while it takes a step: a service that hangs must leave threads for the other turns."""
+PLACE_SECONDS = 0.5
+"""How long a turn waits for a place; healthy steps free one within milliseconds."""
 SLOW_SECONDS = 2.0
 REST_SECONDS = 30.0
-"""After a step that failed, or was slow, the engine calls the activities for so long."""
+"""After a step that failed, was slow, or got no place, the engine calls the activities for so long."""
 STEPS_MAX = 4
 TRIES_MIN = 100
 """A step that its workflow tries a few times only is counted by the engine."""
@@ -35,27 +37,34 @@ TRIES_MIN = 100
 class LastSteps:
     """Says whether a step may be taken now, and takes it; one a process."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, place_seconds: float = PLACE_SECONDS) -> None:
         self._clock = clock
+        self._place_seconds = place_seconds
         self._places = threading.BoundedSemaphore(PLACES)
         self._rests_until = float("-inf")
 
     def take(self, step: Callable[[], str | None]) -> str | None:
         """What the step answers; None when the engine is to call it."""
-        if self._clock() < self._rests_until or not self._places.acquire(blocking=False):
+        if self._clock() < self._rests_until:
+            return None
+        if not self._places.acquire(timeout=self._place_seconds):
+            self._rest()
             return None
         began = self._clock()
         try:
             answer = step()
         except Exception as error:  # noqa: BLE001 - whatever it is, the engine's call meets it too, and tells the workflow
             log.info("a last step is left to the engine", error=f"{type(error).__name__}: {error}")
-            self._rests_until = self._clock() + REST_SECONDS
+            self._rest()
             return None
         finally:
             self._places.release()
         if self._clock() - began > SLOW_SECONDS:
-            self._rests_until = self._clock() + REST_SECONDS
+            self._rest()
         return answer
+
+    def _rest(self) -> None:
+        self._rests_until = self._clock() + REST_SECONDS
 
 
 class LastStepExecutor(SteadyExecutor):

@@ -126,12 +126,14 @@ def test_a_slow_step_gives_the_others_to_the_engine_for_a_while(clock: Clock) ->
 
 
 def test_a_service_that_hangs_takes_only_so_many_turns(clock: Clock) -> None:
-    steps = LastSteps(clock)
+    steps = LastSteps(clock, place_seconds=0.001)
 
     def nested(depth: int) -> str | None:
         return steps.take(lambda: nested(depth + 1)) if depth <= PLACES else "as many as may be"
 
     assert nested(0) is None
+    assert steps.take(lambda: "done") is None
+    clock.now += REST_SECONDS
     assert steps.take(lambda: "done") == "done"
 
 
