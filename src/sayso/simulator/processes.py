@@ -154,7 +154,7 @@ class SubscribersReplica:
 
     def publish(self) -> None:
         """Wake the publishing lane."""
-        self._lanes.turn("publish", self._outbox.work)
+        self._lanes.turn("publish", lambda: self._outbox.work() is True)
 
     def reconcile(self) -> None:
         """Wake the reconciling lane."""
