@@ -13,6 +13,7 @@ from sayso.policy import POLICIES
 from sayso.settings import Settings
 from sayso.testing.workflow_run import WorkflowRun
 from sayso_worker.registry import STEPS, WORKFLOWS
+from sayso_worker.steady_executor import SteadyExecutor
 
 OPENED_AT = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 
@@ -32,6 +33,7 @@ class CaseRun:
         refusals: Mapping[str, str] | None = None,
         opened_at: datetime = OPENED_AT,
         failures: Mapping[str, str] | None = None,
+        executor: type[SteadyExecutor] = SteadyExecutor,
     ) -> None:
         self._failures = failures or {}
         self.pending: list[int] = []
@@ -50,6 +52,7 @@ class CaseRun:
             activities,
             instance_id=self.case.instance_id,
             start=opened_at,
+            executor=executor,
         )
 
     def event(self, name: str, received_at: datetime | None = None, **data: Any) -> tuple[str, dict[str, Any]]:
