@@ -1,7 +1,8 @@
 """Kills: the worker dies at once after a saga has recorded a certain step, and is started again by its supervisor.
 
-In: a stack and the names of steps. Out: which of them a worker was killed after. Only cases that still run count, and only the last step
-that each has recorded, so that the kill is between that step and the next one. Of several, the one that was seen most seldom is taken.
+In: a stack and the names of steps. Out: which of them a worker was killed after. Only cases that still run count, and only the last
+step that each has recorded, so that the kill is between that step and the next one. Of several, the one that was seen most seldom
+is taken.
 """
 
 from __future__ import annotations
