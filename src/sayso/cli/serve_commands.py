@@ -15,8 +15,10 @@ from sayso.logs import configure_logs
 from sayso.settings import load_settings
 
 ROLES = ("subscribers", "worker")
-GARBAGE_THRESHOLDS = (20_000, 20, 50)
-"""Objects between two collections: an event makes thousands that live for a moment, and hardly a cycle."""
+GARBAGE_THRESHOLDS = (20_000, 5, 5)
+"""Objects between two collections: an event makes thousands that live for a moment, and few cycles. Those that there are (event loops,
+tracebacks) must not pile up until the 50th collection of the middle generation: that took an hour, and megabytes.
+"""
 
 
 def serve(roles: Annotated[list[str], typer.Argument(help=f"One or more of: {', '.join(ROLES)}.")]) -> None:
