@@ -66,6 +66,9 @@ class TaskSettings(Section):
     manager_timeout: timedelta = Field(
         timedelta(hours=48), gt=timedelta(0), le=LONGEST, description="How long a task waits for the manager."
     )
+    total_timeout: timedelta = Field(
+        timedelta(hours=72), gt=timedelta(0), le=LONGEST, description="How long a task waits in all, the director's time included."
+    )
 
 
 class SagaSettings(Section):
@@ -109,6 +112,22 @@ class ChainSettings(Section):
     """`task_chain_workflow`."""
 
     retries: RetrySettings = RetrySettings(first_interval=timedelta(minutes=1), interval_max=timedelta(hours=1), attempts=10)
+
+
+class PolicySettings(Section):
+    """Which policies of the folder `policies/` count. A number of a policy that names a setting (docs/policies.md) is that setting's
+    value where it differs from the setting's default; so the settings above still say the shipped policies' limits and times.
+    """
+
+    use: dict[str, str] = Field(
+        {}, description='Workflow: the policy, marked `variant`, that counts for it: `{"task_approval_workflow": "task_48h"}`.'
+    )
+    time_scale: float = Field(
+        1.0,
+        gt=0,
+        le=1_000,
+        description="By which every wait of a policy is multiplied, for tests. Unless it is 1, a working day is just 24 hours.",
+    )
 
 
 class DispatcherSettings(Section):
@@ -196,7 +215,10 @@ class Settings(BaseSettings):
         "sqlite:///.sayso/ledger.db", description="SQLAlchemy URL of the ledger: sqlite:///… or postgresql+psycopg://…"
     )
     pubsub: str = Field("pubsub", description="Name of the Dapr pub/sub component.")
-    config_dir: Path = Field(Path("config"), description="Folder of bindings.yaml, directory.yaml, services.yaml, settings.yaml.")
+    config_dir: Path = Field(
+        Path("config"),
+        description="Folder of bindings.yaml, calendars.yaml, directory.yaml, services.yaml, settings.yaml and policies/.",
+    )
     state_dir: Path = Field(Path(".sayso"), description="Folder of the local stack's data, logs and notices.")
     partners_url: str = Field("http://127.0.0.1:8090", description="Base URL of the service that performs effects.")
     partners_timeout: timedelta = Field(timedelta(seconds=10), gt=timedelta(0), description="Deadline of one call to that service.")
@@ -216,6 +238,7 @@ class Settings(BaseSettings):
     escalation: EscalationSettings = EscalationSettings()
     batch: BatchSettings = BatchSettings()
     chain: ChainSettings = ChainSettings()
+    policies: PolicySettings = PolicySettings()
     dispatcher: DispatcherSettings = DispatcherSettings()
     limits: LimitSettings = LimitSettings()
     reconciler: ReconcilerSettings = ReconcilerSettings()

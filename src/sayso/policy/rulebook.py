@@ -1,0 +1,44 @@
+"""The rulebook: everything that planning needs, read together from the configuration folder.
+
+In: the settings. Out: directory, calendars and policies, checked against each other; a plan for a request. Read once at the start; the
+directory is the caller's, because who is who may change while a process runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sayso.contracts.approval_plan import ApprovalPlan
+from sayso.directory import Directory, load_directory
+from sayso.policy.calendars import Calendars, load_calendars
+from sayso.policy.loading import load_policies
+from sayso.policy.planning import plan
+from sayso.policy.rules import Policies
+from sayso.settings import Settings
+
+
+@dataclass(frozen=True)
+class Rulebook:
+    """`directory` is as it was at the start."""
+
+    policies: Policies
+    calendars: Calendars
+    directory: Directory
+
+    def plan_for(
+        self, workflow: str, request: Mapping[str, Any], now: datetime, directory: Directory | None = None
+    ) -> ApprovalPlan | None:
+        """The plan by the policy that counts for this workflow; None when there is none. `MalformedError` as `plan`."""
+        policy = self.policies.in_use.get(workflow)
+        return plan(policy, request, directory or self.directory, now) if policy is not None else None
+
+
+def load_rulebook(settings: Settings) -> Rulebook:
+    """Read calendars, directory and policies; `ConfigurationError` names file, line and a hint."""
+    folder = settings.config_dir
+    directory = load_directory(folder / "directory.yaml")
+    calendars = load_calendars(folder / "calendars.yaml")
+    return Rulebook(load_policies(folder / "policies", settings, directory, calendars), calendars, directory)
