@@ -130,6 +130,20 @@ class PolicySettings(Section):
     )
 
 
+class DirectorySettings(Section):
+    """A directory of users and groups that speaks SCIM 2.0. Without `url` people are in `directory.yaml`."""
+
+    url: str | None = Field(None, pattern=r"^https?://\S+$", description="Base URL, to which /Users and /Groups are added.")
+    token: SecretStr | None = Field(None, description="Bearer token for it.")
+    timeout: timedelta = Field(timedelta(seconds=5), gt=timedelta(0), description="Deadline of one call to it.")
+    max_age: timedelta = Field(
+        timedelta(minutes=1),
+        gt=timedelta(0),
+        le=timedelta(days=1),
+        description="How old may be what is known of it; then it is read again.",
+    )
+
+
 class DispatcherSettings(Section):
     """The dispatcher of the `subscribers` process."""
 
@@ -239,6 +253,7 @@ class Settings(BaseSettings):
     batch: BatchSettings = BatchSettings()
     chain: ChainSettings = ChainSettings()
     policies: PolicySettings = PolicySettings()
+    directory: DirectorySettings = DirectorySettings()
     dispatcher: DispatcherSettings = DispatcherSettings()
     limits: LimitSettings = LimitSettings()
     reconciler: ReconcilerSettings = ReconcilerSettings()

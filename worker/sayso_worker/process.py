@@ -12,7 +12,7 @@ import structlog
 import uvloop
 from dapr.ext.workflow import WorkflowRuntime
 
-from sayso.directory import load_directory
+from sayso.directory_http import directory_source
 from sayso.lanes import Lane
 from sayso.ledger import open_ledger, read_ledger_id
 from sayso.ledger.cases import Rules
@@ -37,7 +37,7 @@ STREAM_SECONDS = 0.5
 
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT."""
-    directory = load_directory(settings.config_dir / "directory.yaml")
+    directory = directory_source(settings).current()
     ledger = open_ledger(settings.ledger_url, PATIENCE_SECONDS)
     partners = PartnerClient(settings.partners_url, settings.partners_timeout.total_seconds())
     install_steady_executor()

@@ -12,7 +12,8 @@ from datetime import datetime
 from typing import Any
 
 from sayso.contracts.approval_plan import ApprovalPlan
-from sayso.directory import Directory, load_directory
+from sayso.directory import Directory
+from sayso.directory_http import directory_source
 from sayso.policy.calendars import Calendars, load_calendars
 from sayso.policy.loading import load_policies
 from sayso.policy.planning import plan
@@ -39,6 +40,6 @@ class Rulebook:
 def load_rulebook(settings: Settings) -> Rulebook:
     """Read calendars, directory and policies; `ConfigurationError` names file, line and a hint."""
     folder = settings.config_dir
-    directory = load_directory(folder / "directory.yaml")
+    directory = directory_source(settings).current()
     calendars = load_calendars(folder / "calendars.yaml")
     return Rulebook(load_policies(folder / "policies", settings, directory, calendars), calendars, directory)
