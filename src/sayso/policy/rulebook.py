@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sayso.contracts.approval_plan import ApprovalPlan
+from sayso.contracts.approval_plan import ApprovalPlan, Wait
 from sayso.directory import Directory
 from sayso.directory_http import directory_source
-from sayso.policy.calendars import Calendars, load_calendars
+from sayso.policy.calendars import Calendars, due_at, load_calendars
 from sayso.policy.loading import load_policies
 from sayso.policy.planning import plan
 from sayso.policy.rules import Policies
@@ -37,9 +37,28 @@ class Rulebook:
         return plan(policy, request, directory or self.directory, now) if policy is not None else None
 
 
-def load_rulebook(settings: Settings) -> Rulebook:
+class LivePolicies:
+    """What the ledger asks: policies and calendars of the start, the directory as it is now. Safe on several threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        """`ConfigurationError` names file, line and a hint: whoever has a wrong policy does not start."""
+        self._source = directory_source(settings)
+        self._rulebook = load_rulebook(settings, self._source.current())
+
+    def plan(self, workflow: str, request: dict[str, Any], now: datetime) -> ApprovalPlan | None:
+        """Who has to decide on this request; None where no policy counts. `MalformedError` when a condition has no value for it."""
+        if workflow not in self._rulebook.policies.in_use:
+            return None
+        return self._rulebook.plan_for(workflow, request, now, self._source.current())
+
+    def due_at(self, opened: datetime, wait: Wait) -> datetime:
+        """When a wait that began then is over."""
+        return due_at(opened, wait, self._rulebook.calendars)
+
+
+def load_rulebook(settings: Settings, directory: Directory | None = None) -> Rulebook:
     """Read calendars, directory and policies; `ConfigurationError` names file, line and a hint."""
     folder = settings.config_dir
-    directory = directory_source(settings).current()
+    directory = directory or directory_source(settings).current()
     calendars = load_calendars(folder / "calendars.yaml")
     return Rulebook(load_policies(folder / "policies", settings, directory, calendars), calendars, directory)
