@@ -66,6 +66,9 @@ class TaskSettings(Section):
     manager_timeout: timedelta = Field(
         timedelta(hours=48), gt=timedelta(0), le=LONGEST, description="How long a task waits for the manager."
     )
+    total_timeout: timedelta = Field(
+        timedelta(hours=72), gt=timedelta(0), le=LONGEST, description="How long a task waits in all, the director's time included."
+    )
 
 
 class SagaSettings(Section):
@@ -159,6 +162,36 @@ class JobMonitorSettings(Section):
     interval: timedelta = Field(timedelta(minutes=5), gt=timedelta(0), le=LONGEST, description="Pause between two questions.")
 
 
+class PolicySettings(Section):
+    """Which policies of the folder `policies/` count. A number of a policy that names a setting (docs/policies.md) is that setting's
+    value where it differs from the setting's default; so the settings above still say the shipped policies' limits and times.
+    """
+
+    use: dict[str, str] = Field(
+        {}, description='Workflow: the policy, marked `variant`, that counts for it: `{"task_approval_workflow": "task_48h"}`.'
+    )
+    time_scale: float = Field(
+        1.0,
+        gt=0,
+        le=1_000,
+        description="By which every wait of a policy is multiplied, for tests. Unless it is 1, a working day is just 24 hours.",
+    )
+
+
+class DirectorySettings(Section):
+    """A directory of users and groups that speaks SCIM 2.0. Without `url` people are in `directory.yaml`."""
+
+    url: str | None = Field(None, pattern=r"^https?://\S+$", description="Base URL, to which /Users and /Groups are added.")
+    token: SecretStr | None = Field(None, description="Bearer token for it.")
+    timeout: timedelta = Field(timedelta(seconds=5), gt=timedelta(0), description="Deadline of one call to it.")
+    max_age: timedelta = Field(
+        timedelta(minutes=1),
+        gt=timedelta(0),
+        le=timedelta(days=1),
+        description="How old may be what is known of it; then it is read again.",
+    )
+
+
 class DispatcherSettings(Section):
     """The dispatcher of the `subscribers` process."""
 
@@ -244,7 +277,10 @@ class Settings(BaseSettings):
         "sqlite:///.sayso/ledger.db", description="SQLAlchemy URL of the ledger: sqlite:///… or postgresql+psycopg://…"
     )
     pubsub: str = Field("pubsub", description="Name of the Dapr pub/sub component.")
-    config_dir: Path = Field(Path("config"), description="Folder of bindings.yaml, directory.yaml, services.yaml, settings.yaml.")
+    config_dir: Path = Field(
+        Path("config"),
+        description="Folder of bindings.yaml, calendars.yaml, directory.yaml, services.yaml, settings.yaml and policies/.",
+    )
     state_dir: Path = Field(Path(".sayso"), description="Folder of the local stack's data, logs and notices.")
     partners_url: str = Field("http://127.0.0.1:8090", description="Base URL of the service that performs effects.")
     partners_timeout: timedelta = Field(timedelta(seconds=10), gt=timedelta(0), description="Deadline of one call to that service.")
@@ -268,6 +304,8 @@ class Settings(BaseSettings):
     health_monitor: HealthMonitorSettings = HealthMonitorSettings()
     status_monitor: StatusMonitorSettings = StatusMonitorSettings()
     job_monitor: JobMonitorSettings = JobMonitorSettings()
+    policies: PolicySettings = PolicySettings()
+    directory: DirectorySettings = DirectorySettings()
     dispatcher: DispatcherSettings = DispatcherSettings()
     limits: LimitSettings = LimitSettings()
     reconciler: ReconcilerSettings = ReconcilerSettings()

@@ -16,7 +16,7 @@ import structlog
 
 from sayso.contracts.catalog import DECISION_EVENTS
 from sayso.contracts.workflow_io import RaisedEvent
-from sayso.directory import LiveDirectory
+from sayso.directory_http import directory_source
 from sayso.engine import Engine, NoSuchInstanceError, UnreadableInstanceError
 from sayso.errors import SaysoError
 from sayso.lanes import backoff_ms
@@ -42,7 +42,7 @@ class Driver:
         self._engine = engine
         self._settings = settings.dispatcher
         self._monotonic = monotonic
-        self._directory = LiveDirectory(settings.config_dir / "directory.yaml")
+        self._directory = directory_source(settings)
         self._first_check_ms = int(settings.reconciler.check_interval.total_seconds() * 1000)
         self._pool = pool or ThreadPoolExecutor(settings.dispatcher.engine_calls, thread_name_prefix="drive")
         self._running: set[Future[bool]] = set()

@@ -20,6 +20,7 @@ from sayso.ledger import Ledger, open_ledger, read_ledger_id
 from sayso.ledger.loaded import note_bindings
 from sayso.ledger.opening import PATIENCE_SECONDS
 from sayso.metrics import serve_metrics
+from sayso.policy.rulebook import LivePolicies
 from sayso.publisher import DaprPublisher
 from sayso.settings import Settings
 from sayso_subscribers.dispatcher import STOP_SECONDS, Dispatcher
@@ -40,6 +41,7 @@ def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT."""
     load_extensions(settings.config_dir)
     bindings = load_bindings(settings.config_dir / "bindings.yaml")
+    LivePolicies(settings)  # a wrong policy stops the start; the plans wait for workflows that walk through them
     ledger = open_ledger(settings.ledger_url, PATIENCE_SECONDS)
     engine = DaprEngine(settings.dispatcher.engine_timeout)
     publisher = DaprPublisher(settings.pubsub)

@@ -12,7 +12,7 @@ import structlog
 import uvloop
 from dapr.ext.workflow import WorkflowRuntime
 
-from sayso.directory import load_directory
+from sayso.directory_http import directory_source
 from sayso.extensions import load_extensions
 from sayso.lanes import Lane
 from sayso.ledger import open_ledger, read_ledger_id
@@ -41,7 +41,7 @@ STREAM_SECONDS = 0.5
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT."""
     add_own(load_extensions(settings.config_dir))
-    directory = load_directory(settings.config_dir / "directory.yaml")
+    directory = directory_source(settings).current()
     ledger = open_ledger(settings.ledger_url, PATIENCE_SECONDS)
     targets = Targets(settings.monitor.allowed_targets)
     partners = PartnerClient(settings.partners_url, settings.partners_timeout.total_seconds(), targets)

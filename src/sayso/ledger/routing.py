@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Row, bindparam, delete, select, update
 
 from sayso.correlation.verdict import Record, Rejected, Resume, Start, Unmatched, Verdict
+from sayso.errors import MalformedError
 from sayso.ledger.alerts import DUPLICATE_COLUMNS, alert, alert_of_duplicate
 from sayso.ledger.cases import NOT_GIVEN, Rules, came_before, case_of, lighter_payload, lock_case_key, open_case
 from sayso.ledger.database import Transaction
@@ -157,7 +158,10 @@ def _start(tx: Transaction, row: Row[Any], verdict: Start, known: dict[str, Any]
             how = f"has ended ({last.outcome})" if last.phase == "closed" else "is open"
             reason = f"the case for key {verdict.key!r} {how}: {last.instance_id}"
             return move(tx, row, EventState.REFUSED, reason, instance_id=last.instance_id, **known)
-    instance_id = open_case(tx, row.seq, verdict, rules, generations + 1)
+    try:
+        instance_id = open_case(tx, row.seq, verdict, rules, generations + 1)
+    except MalformedError as error:  # no policy has an answer for this request; nothing was written
+        return move(tx, row, EventState.REJECTED, str(error), **known)
     return move(tx, row, EventState.STARTED, f"opened {instance_id}", instance_id=instance_id, **known)
 
 
@@ -202,7 +206,10 @@ def _open_and_wake(
     tx: Transaction, row: Row[Any], verdict: Resume, known: dict[str, Any], rules: Rules, generation: int
 ) -> EventState:
     """Signal with start: the event opens the case, and is the first that it is given (after those that waited for it)."""
-    known["instance_id"] = open_case(tx, row.seq, verdict, rules, generation)
+    try:
+        known["instance_id"] = open_case(tx, row.seq, verdict, rules, generation)
+    except MalformedError as error:  # as in `_start`
+        return move(tx, row, EventState.REJECTED, str(error), **known | NOT_GIVEN)
     known["payload"] = lighter_payload(tx, known["instance_id"], known["payload"], rules.settings.limits)
     return move(tx, row, EventState.DELIVERING, f"opened {known['instance_id']}, for it as {verdict.event_name}", **known)
 
