@@ -69,6 +69,22 @@ GOOD: dict[str, dict[str, Any]] = {
         "booking": None,
         "failed_at": AT,
     },
+    **{
+        f"com.acme.{kind}-monitor.{verb}.v1": {"job_id": "J-1"}
+        for kind in ("health", "status", "job")
+        for verb in ("started", "changed", "paused", "resumed", "stopped")
+    },
+    "sayso.monitor.alerted.v1": {
+        "case": "c",
+        "workflow": "health_monitor_workflow",
+        "key": "J-1",
+        "job_id": "J-1",
+        "severity": "warning",
+        "message": "m",
+        "check_count": 1,
+        "consecutive_failures": 1,
+        "checked_at": AT,
+    },
     "sayso.alert.raised.v1": {"kind": "k", "reason": "r", "raised_at": AT},
     "sayso.audit.anchored.v1": {"ledger": "l", "number": 1, "seal": "s", "anchored_at": AT},
 }
