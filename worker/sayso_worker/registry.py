@@ -23,7 +23,7 @@ from sayso_worker.activities.effects import (
     settle_escalation,
     undoing,
 )
-from sayso_worker.activities.steps import confirm_deadline_activity, step_activity, take_case_activity
+from sayso_worker.activities.steps import approval_activities, confirm_deadline_activity, step_activity, take_case_activity
 from sayso_worker.workflows.approval import approval_workflow
 from sayso_worker.workflows.batch_processing import batch_processing_workflow
 from sayso_worker.workflows.book_trip import book_trip
@@ -89,6 +89,7 @@ STEPS: Mapping[str, Effect | None] = MappingProxyType(
         "step3": take_chain_step,
         "error_handler": report_error,
         "record_refusal": None,
+        "record_approval": None,
         "await_ledger": None,
         "give_up": None,
         "close_case": None,
@@ -109,6 +110,8 @@ def register(runtime: WorkflowRuntime, ledger: Ledger, partners: PartnerClient, 
             _register_versions(runtime, known_as, versions_of(name))
     for name, effect in STEPS.items():
         runtime.register_activity(step_activity(name, effect, ledger, partners), name=name)
+    for name, activity in approval_activities(ledger, rules.policies).items():
+        runtime.register_activity(activity, name=name)
     runtime.register_activity(confirm_deadline_activity(ledger), name="confirm_deadline")
     runtime.register_activity(take_case_activity(ledger, rules), name="take_case")
 

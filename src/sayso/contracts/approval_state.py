@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from sayso.contracts.approval_plan import Seat
 from sayso.contracts.payload import person_key
-from sayso.contracts.workflow_io import Snapshot
+from sayso.contracts.snapshot import Snapshot
 
 
 class Answer(StrEnum):

@@ -13,6 +13,18 @@ from sayso.contracts.approvals import ApprovalDecided, ApprovalRequested
 from sayso.contracts.audit import AuditAnchored
 from sayso.contracts.batches import BatchSubmitted, TaskChainSubmitted
 from sayso.contracts.cases import AlertRaised, CaseClosed, EventDead
+from sayso.contracts.changes import (
+    ApprovalDelegated,
+    ChangeRequested,
+    DecisionRefused,
+    OrderApprovalWithdrawn,
+    OrderWithdrawn,
+    PurchaseAmended,
+    RequestAmended,
+    RequestWithdrawn,
+    TaskAmended,
+    TaskWithdrawn,
+)
 from sayso.contracts.payload import Payload
 from sayso.contracts.payments import PaymentCaptured, PaymentFailed, PaymentRefundRequested, PaymentRequested
 from sayso.contracts.requests import ApprovalRequest, EscalationRequested, PurchaseRequested, PurchaseWithdrawn, TaskRequested
@@ -33,6 +45,13 @@ EVENT_TYPES: Mapping[str, EventType] = MappingProxyType(
         "com.acme.request.submitted.v1": EventType(ApprovalRequest, "requests", "in"),
         "com.acme.purchase.requested.v1": EventType(PurchaseRequested, "purchases", "in"),
         "com.acme.purchase.withdrawn.v1": EventType(PurchaseWithdrawn, "purchases", "in"),
+        "com.acme.purchase.amended.v1": EventType(PurchaseAmended, "purchases", "in"),
+        "com.acme.request.withdrawn.v1": EventType(RequestWithdrawn, "requests", "in"),
+        "com.acme.request.amended.v1": EventType(RequestAmended, "requests", "in"),
+        "com.acme.task.withdrawn.v1": EventType(TaskWithdrawn, "tasks", "in"),
+        "com.acme.task.amended.v1": EventType(TaskAmended, "tasks", "in"),
+        "com.acme.order.withdrawn.v1": EventType(OrderWithdrawn, "orders", "in"),
+        "com.acme.order.approval-withdrawn.v1": EventType(OrderApprovalWithdrawn, "orders", "in"),
         "com.acme.task.requested.v1": EventType(TaskRequested, "tasks", "in"),
         "com.acme.task.submitted.v1": EventType(TaskSubmitted, "tasks", "in"),
         "com.acme.order.placed.v1": EventType(OrderPlaced, "orders", "in"),
@@ -43,6 +62,8 @@ EVENT_TYPES: Mapping[str, EventType] = MappingProxyType(
         "com.acme.payment.captured.v1": EventType(PaymentCaptured, "payments", "in"),
         "com.acme.payment.failed.v1": EventType(PaymentFailed, "payments", "in"),
         "sayso.approval.decided.v1": EventType(ApprovalDecided, "approvals", "in"),
+        "sayso.approval.delegated.v1": EventType(ApprovalDelegated, "approvals", "in"),
+        "sayso.decision.refused.v1": EventType(DecisionRefused, "refusals", "out"),
         "sayso.approval.requested.v1": EventType(ApprovalRequested, "approval-requests", "out"),
         "sayso.payment.requested.v1": EventType(PaymentRequested, "payment-commands", "out"),
         "sayso.payment.refund-requested.v1": EventType(PaymentRefundRequested, "payment-commands", "out"),
@@ -56,6 +77,9 @@ EVENT_TYPES: Mapping[str, EventType] = MappingProxyType(
 
 WITHDRAW_EVENT = "withdraw_requested"
 """The event name under which a `withdraw` binding wakes a workflow."""
+
+CHANGE_EVENT = "change_requested"
+"""The event name under which an amendment, a delegation or an operator's act wakes a workflow: one wait for all of them."""
 
 DECISION_EVENTS = ("approval_received", "human_approval")
 """The event names under which a decision wakes a workflow: the seeds' documents do not agree on one."""
@@ -82,7 +106,11 @@ class WorkflowContract:
 
 WORKFLOWS: Mapping[str, WorkflowContract] = MappingProxyType(
     {
-        "approval_workflow": WorkflowContract(ApprovalRequest, {"approval_received": ApprovalDecided}, key_field="request_id"),
+        "approval_workflow": WorkflowContract(
+            ApprovalRequest,
+            {"approval_received": ApprovalDecided, WITHDRAW_EVENT: RequestWithdrawn, CHANGE_EVENT: ChangeRequested},
+            key_field="request_id",
+        ),
         "purchase_order_workflow": WorkflowContract(
             PurchaseRequested,
             {
@@ -90,18 +118,33 @@ WORKFLOWS: Mapping[str, WorkflowContract] = MappingProxyType(
                 "payment_received": PaymentCaptured,
                 "payment_failed": PaymentFailed,
                 WITHDRAW_EVENT: PurchaseWithdrawn,
+                CHANGE_EVENT: ChangeRequested,
             },
             key_field="order_id",
         ),
-        "task_approval_workflow": WorkflowContract(TaskRequested, {"approval_received": ApprovalDecided}, key_field="task_id"),
+        "task_approval_workflow": WorkflowContract(
+            TaskRequested,
+            {"approval_received": ApprovalDecided, WITHDRAW_EVENT: TaskWithdrawn, CHANGE_EVENT: ChangeRequested},
+            key_field="task_id",
+        ),
         "task_processing_saga": WorkflowContract(TaskSubmitted, {}, key_field="task_id"),
         "order_saga": WorkflowContract(
             OrderPlaced,
-            {"approval_received": ApprovalDecided, "payment_received": PaymentCaptured, "payment_failed": PaymentFailed},
+            {
+                "approval_received": ApprovalDecided,
+                "payment_received": PaymentCaptured,
+                "payment_failed": PaymentFailed,
+                WITHDRAW_EVENT: OrderWithdrawn,
+                CHANGE_EVENT: ChangeRequested,
+            },
             key_field="order_id",
         ),
         "book_trip": WorkflowContract(TripRequested, {}, key_field="trip_id"),
-        "request_escalation": WorkflowContract(EscalationRequested, {"human_approval": ApprovalDecided}, key_field="request_id"),
+        "request_escalation": WorkflowContract(
+            EscalationRequested,
+            {"human_approval": ApprovalDecided, WITHDRAW_EVENT: OrderApprovalWithdrawn, CHANGE_EVENT: ChangeRequested},
+            key_field="request_id",
+        ),
         "batch_processing_workflow": WorkflowContract(
             BatchSubmitted, {}, key_field="batch_id", counted=Counted("process_work_item", of="count", noun="items")
         ),
