@@ -6,14 +6,17 @@ recorded that a stage is open, so a rerun has no more of them; what a request be
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
 from sqlalchemy import bindparam, select
 
+from sayso.contracts.approval_plan import ApprovalPlan
 from sayso.contracts.catalog import WORKFLOWS
 from sayso.contracts.payload import explain
 from sayso.contracts.workflow_io import AMENDED, APPROVAL, DECLINED, CaseInput, Refusal, StepInput
+from sayso.errors import MalformedError
 from sayso.gate import Refused
 from sayso.gate.changes import amend
 from sayso.gate.stages import opened
@@ -45,10 +48,30 @@ def _amended(tx: Transaction, given: CaseInput, step: StepInput, policies: Polic
     before, state = given.plan.approval, step.approval
     assert before is not None
     assert state is not None
+    now = moment(tx.now_ms)
+    planned = _planned(given, step.arguments["changes"], policies, now)
+    if isinstance(planned, Refused):
+        return planned
+    request, changed, after = planned
+    after = after.model_copy(update={"request_version": before.request_version + 1})
+    answer = amend(before, state, after, changed)
+    if isinstance(answer, Refused):
+        return answer
+    if answer.outcome is None:
+        answer = opened(after, answer, now, policies.due_at)
+    return {
+        APPROVAL: answer.model_dump(mode="json"),
+        AMENDED: {"request": request, "approval": after.model_dump(mode="json"), "changed": changed},
+    }
+
+
+def _planned(
+    given: CaseInput, changes: dict[str, Any], policies: Policies, now: datetime
+) -> tuple[dict[str, Any], list[str], ApprovalPlan] | Refused:
+    """The request as it becomes, which of its fields differ, and its plan."""
     contract = WORKFLOWS[given.case.workflow]
-    wanted = {**given.request, **step.arguments["changes"]}
     try:
-        request = contract.request.model_validate(wanted).model_dump(mode="json")
+        request = contract.request.model_validate({**given.request, **changes}).model_dump(mode="json")
     except ValidationError as error:
         return Refused(f"the request would be malformed: {explain(error)}")
     changed = sorted(name for name, value in request.items() if value != given.request.get(name))
@@ -57,20 +80,13 @@ def _amended(tx: Transaction, given: CaseInput, step: StepInput, policies: Polic
         return Refused(f"{', '.join(sorted(fixed))} cannot be changed: withdraw the request, and make another one")
     if not changed:
         return Refused("it changes nothing")
-    now = moment(tx.now_ms)
-    after = policies.plan(given.case.workflow, request, now)
+    try:
+        after = policies.plan(given.case.workflow, request, now)
+    except MalformedError as error:
+        return Refused(str(error))
     if after is None:
         return Refused("no policy is in force any more that could say who decides on the changed request")
-    after = after.model_copy(update={"request_version": before.request_version + 1})
-    changed_state = amend(before, state, after, changed)
-    if isinstance(changed_state, Refused):
-        return changed_state
-    if changed_state.outcome is None:
-        changed_state = opened(after, changed_state, now, policies.due_at)
-    return {
-        APPROVAL: changed_state.model_dump(mode="json"),
-        AMENDED: {"request": request, "approval": after.model_dump(mode="json"), "changed": changed},
-    }
+    return request, changed, after
 
 
 def declined(step: StepInput, result: dict[str, Any]) -> StepInput:

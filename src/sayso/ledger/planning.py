@@ -21,7 +21,7 @@ class Policies(Protocol):
     """What the ledger asks of them. Both are pure but for the directory, the policies and the calendars as they are now."""
 
     def plan(self, workflow: str, request: dict[str, Any], now: datetime) -> ApprovalPlan | None:
-        """Who has to decide on this request; None: the settings say it."""
+        """Who has to decide on this request; None: the settings say it. `MalformedError`: no policy has an answer for it."""
 
     def due_at(self, opened: datetime, wait: Wait) -> datetime:
         """When a wait that began then is over."""

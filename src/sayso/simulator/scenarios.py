@@ -31,6 +31,8 @@ class Scenario:
     payment_offsets: tuple[int, ...] = PAYMENT_OFFSETS
     weather: Mapping[str, float] = field(default_factory=dict)
     calm_after_ms: int = 0
+    stages: bool = False
+    """Whether a policy's plan decides (`policies.py`), and people change their minds."""
 
 
 USUAL = "usual"
@@ -51,4 +53,6 @@ COLLISIONS = Scenario(
     weather={"switch": 0.3, "slow": 0.03, "jump": 0, "amnesia": 0, "duplicate": 0.1, "delay": 0, "lost_ack": 0},
 )
 """All that is sent about a case comes within seconds, and transactions take as long: those on one case meet."""
-SCENARIOS: Mapping[str, Scenario] = MappingProxyType({USUAL: Scenario(), "deadlines": DEADLINES, "collisions": COLLISIONS})
+SCENARIOS: Mapping[str, Scenario] = MappingProxyType(
+    {USUAL: Scenario(), "deadlines": DEADLINES, "collisions": COLLISIONS, "stages": Scenario(beside_deadline=0.4, stages=True)}
+)
