@@ -99,6 +99,11 @@ def came_after(state: ApprovalState, stage: StageState, at: datetime) -> bool:
     return any(end is not None and at > end for end in (stage.due_at, state.due_at))
 
 
+def was_over(plan: ApprovalPlan, state: ApprovalState, at: datetime) -> bool:
+    """Whether time had ended the whole before this moment, seen by a timer or not."""
+    return time_passed(plan, state, at - timedelta(microseconds=1)).outcome is not None
+
+
 def time_passed(plan: ApprovalPlan, state: ApprovalState, now: datetime) -> ApprovalState:
     """Deadlines that have passed do what the plan says, the earliest first; the time in all comes before a stage's of that moment."""
     for _ in range(len(state.open_stages) + 1):

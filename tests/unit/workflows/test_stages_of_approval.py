@@ -144,6 +144,17 @@ def test_a_decision_in_time_counts_although_the_timer_was_seen_first(open_order:
     assert case.run.call_names == ["confirm_deadline", "place_order"]
 
 
+def test_a_withdrawal_after_the_deadline_is_too_late_although_nobody_has_seen_the_timer(open_order: Any) -> None:
+    case = open_order(TWO_STAGES)
+    case.pending = [1, 0]
+    case.pass_time(hours=48, seconds=1)
+    at = OPENED_AT + timedelta(hours=48, milliseconds=1)
+    case.receive(case.event("withdraw_requested", at, order_id="PO-1", requester="alice"))
+    assert case.refusals == {11: "it arrived at 2026-01-07 09:00:00 UTC, after the deadline"}
+    case.pass_time(seconds=10)
+    assert case.closing.outcome == "timed_out"
+
+
 def test_what_never_arrives_is_not_waited_for_without_end(open_order: Any) -> None:
     case = open_order(ESCALATES)
     case.pending = [1] * 100

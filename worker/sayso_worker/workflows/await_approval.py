@@ -19,7 +19,7 @@ from sayso.gate import Decision, Refused, Stage, same_person
 from sayso.gate.ballots import ballot_of
 from sayso.gate.changes import cancel, delegate, reassign, withdraw
 from sayso.gate.seats import stage_plan
-from sayso.gate.stages import begun, by_the_clock, next_deadline, next_moment, opened, reminded, time_passed, to_remind
+from sayso.gate.stages import begun, by_the_clock, next_deadline, next_moment, opened, reminded, time_passed, to_remind, was_over
 from sayso.gate.voting import decide
 from sayso.policy import in_words
 from sayso_worker.workflows.journal import Journal, Yields
@@ -76,7 +76,7 @@ class _Approval:
 
     def _take(self, event: RaisedEvent) -> Yields:
         journal = self._journal
-        known = validated_event(journal, self._admission, event)
+        known = self._late(event) or validated_event(journal, self._admission, event)
         if not isinstance(known, Refused) and known.name == CHANGE_EVENT and known.data["change"] == Change.AMEND:
             refused = self._why_not_amended(known)
             if refused is None:
@@ -93,6 +93,12 @@ class _Approval:
         assert isinstance(known, RaisedEvent)
         journal.use(known)
         yield from self._goes_on(answer, *notes)
+
+    def _late(self, event: RaisedEvent) -> Refused | None:
+        at = event.received_at
+        if at is None or not was_over(self._plan, self._state, at):
+            return None
+        return Refused(f"it arrived at {at:%Y-%m-%d %H:%M:%S} UTC, after the deadline")
 
     def _goes_on(self, state: ApprovalState, *notes: ApprovalNote) -> Yields:
         """Record where it stands now, unless a step follows at once that does it."""
