@@ -380,7 +380,15 @@ def test_what_changes_a_request_wakes_its_workflow_under_one_name_and_says_how(l
     assert rule.change == "delegate"
 
 
-@pytest.mark.parametrize("verb", ["amend", "delegate"])
-def test_what_nobody_approves_is_not_changed(load: Load, verb: str) -> None:
+@pytest.mark.parametrize(("verb", "done"), [("withdraw", "withdrawn"), ("amend", "amended"), ("delegate", "delegated")])
+def test_what_nobody_approves_is_not_changed(load: Load, verb: str, done: str) -> None:
     words = complaint(load, AMENDS.replace("amend: purchase_order_workflow", f"{verb}: book_trip"))
-    assert "requests of book_trip cannot be changed, for nobody approves them; those of approval_workflow, " in words
+    assert f"requests of book_trip cannot be {done}, for nobody approves them; those of approval_workflow, " in words
+
+
+def test_a_purchase_is_withdrawn_under_the_name_that_it_always_had_and_the_others_under_the_one_of_changes(load: Load) -> None:
+    withdraws = AMENDS.replace("amend: purchase_order_workflow", "withdraw: WORKFLOW")
+    (rule,) = load(withdraws.replace("WORKFLOW", "purchase_order_workflow")).rules
+    assert (rule.event_name, rule.change) == ("withdraw_requested", None)
+    (rule,) = load(withdraws.replace("WORKFLOW", "approval_workflow")).rules
+    assert (rule.event_name, rule.change) == ("change_requested", "withdraw")

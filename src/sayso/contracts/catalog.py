@@ -76,10 +76,10 @@ EVENT_TYPES: Mapping[str, EventType] = MappingProxyType(
 )
 
 WITHDRAW_EVENT = "withdraw_requested"
-"""The event name under which a `withdraw` binding wakes a workflow."""
+"""The event name under which a purchase is withdrawn; others, which could not be before there were policies, have `CHANGE_EVENT`."""
 
 CHANGE_EVENT = "change_requested"
-"""The event name under which an amendment, a delegation or an operator's act wakes a workflow: one wait for all of them."""
+"""The event name under which a withdrawal, an amendment, a delegation or an operator's act wakes a workflow: one wait for all."""
 
 DECISION_EVENTS = ("approval_received", "human_approval")
 """The event names under which a decision wakes a workflow: the seeds' documents do not agree on one."""
@@ -108,7 +108,7 @@ WORKFLOWS: Mapping[str, WorkflowContract] = MappingProxyType(
     {
         "approval_workflow": WorkflowContract(
             ApprovalRequest,
-            {"approval_received": ApprovalDecided, WITHDRAW_EVENT: RequestWithdrawn, CHANGE_EVENT: ChangeRequested},
+            {"approval_received": ApprovalDecided, CHANGE_EVENT: ChangeRequested},
             key_field="request_id",
         ),
         "purchase_order_workflow": WorkflowContract(
@@ -124,7 +124,7 @@ WORKFLOWS: Mapping[str, WorkflowContract] = MappingProxyType(
         ),
         "task_approval_workflow": WorkflowContract(
             TaskRequested,
-            {"approval_received": ApprovalDecided, WITHDRAW_EVENT: TaskWithdrawn, CHANGE_EVENT: ChangeRequested},
+            {"approval_received": ApprovalDecided, CHANGE_EVENT: ChangeRequested},
             key_field="task_id",
         ),
         "task_processing_saga": WorkflowContract(TaskSubmitted, {}, key_field="task_id"),
@@ -134,7 +134,6 @@ WORKFLOWS: Mapping[str, WorkflowContract] = MappingProxyType(
                 "approval_received": ApprovalDecided,
                 "payment_received": PaymentCaptured,
                 "payment_failed": PaymentFailed,
-                WITHDRAW_EVENT: OrderWithdrawn,
                 CHANGE_EVENT: ChangeRequested,
             },
             key_field="order_id",
@@ -142,7 +141,7 @@ WORKFLOWS: Mapping[str, WorkflowContract] = MappingProxyType(
         "book_trip": WorkflowContract(TripRequested, {}, key_field="trip_id"),
         "request_escalation": WorkflowContract(
             EscalationRequested,
-            {"human_approval": ApprovalDecided, WITHDRAW_EVENT: OrderApprovalWithdrawn, CHANGE_EVENT: ChangeRequested},
+            {"human_approval": ApprovalDecided, CHANGE_EVENT: ChangeRequested},
             key_field="request_id",
         ),
         "batch_processing_workflow": WorkflowContract(

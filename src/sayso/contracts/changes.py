@@ -18,6 +18,7 @@ from sayso.contracts.payload import Key, Payload, Person
 class Change(StrEnum):
     """What is wanted."""
 
+    WITHDRAW = "withdraw"
     AMEND = "amend"
     DELEGATE = "delegate"
     REASSIGN = "reassign"
@@ -25,6 +26,7 @@ class Change(StrEnum):
 
 
 NEEDS = {
+    Change.WITHDRAW: ("requester",),
     Change.AMEND: ("requester", "changes"),
     Change.DELEGATE: ("by", "to"),
     Change.REASSIGN: ("actor", "to", "reason"),

@@ -25,12 +25,8 @@ from sayso.errors import MalformedError
 DAPR_DEAD_LETTERS = "dapr-deadletters"
 """What daprd gives up goes there, and is taken into the ledger from there, so that nothing ends where nobody looks."""
 ACTIONS = ("start", "resume", "start_or_resume", "withdraw", "amend", "delegate", "record")
-BY_VERB = {"withdraw": WITHDRAW_EVENT, "amend": CHANGE_EVENT, "delegate": CHANGE_EVENT}
-"""Verbs whose event has a name of its own, and under which name it wakes the workflow."""
-CANNOT = {
-    WITHDRAW_EVENT: "requests of {} cannot be withdrawn; those of {} can",
-    CHANGE_EVENT: "requests of {} cannot be changed, for nobody approves them; those of {} can",
-}
+CHANGES = {"withdraw": "withdrawn", "amend": "amended", "delegate": "delegated"}
+"""Verbs that change a request, and what is done to it then."""
 
 
 class BindingRule(ConfigModel):
@@ -102,7 +98,7 @@ class Binding:
     payload: dict[str, Expression] | None
     treatment: Treatment
     change: str | None = None
-    """Of an event that changes a request: `amend` or `delegate`, which its data do not say."""
+    """Of an event that changes a request: `withdraw`, `amend` or `delegate`, which its data do not say."""
 
     @property
     def does(self) -> str:
@@ -199,7 +195,7 @@ def _compile(rule: BindingRule, file: ConfigFile, at: Location) -> Binding:
         input=_mapping_of(rule.input, target, contract.request if contract else None, file, (*at, "input")),
         payload=_mapping_of(rule.payload, event_name, contract.events.get(event_name) if contract else None, file, (*at, "payload")),
         treatment=_treatment_of(rule, contract, event_name, file, at),
-        change="amend" if rule.amend is not None else "delegate" if rule.delegate is not None else None,
+        change=next((verb for verb in CHANGES if getattr(rule, verb) is not None), None) if event_name == CHANGE_EVENT else None,
     )
 
 
@@ -219,13 +215,14 @@ def _action_of(rule: BindingRule, file: ConfigFile, at: Location) -> tuple[Actio
         raise file.error((*at, verb), f'`{verb}` takes a workflow alone: write "{target}", not "{target}.{event_name}"')
     if verb == "start":
         return Action.START, target, ""
-    event_name = BY_VERB.get(verb, event_name)
     valid = WORKFLOWS[target].events
+    if verb in CHANGES:
+        event_name = WITHDRAW_EVENT if verb == "withdraw" and WITHDRAW_EVENT in valid else CHANGE_EVENT
     if not event_name:
         raise file.error((*at, verb), f"`{verb}` also needs the event's name: {', '.join(f'{target}.{name}' for name in valid)}")
-    if event_name not in valid and verb in BY_VERB:
-        able = [name for name, contract in WORKFLOWS.items() if event_name in contract.events]
-        raise file.error((*at, verb), CANNOT[event_name].format(target, ", ".join(able)))
+    if event_name not in valid and verb in CHANGES:
+        able = ", ".join(name for name, contract in WORKFLOWS.items() if CHANGE_EVENT in contract.events)
+        raise file.error((*at, verb), f"requests of {target} cannot be {CHANGES[verb]}, for nobody approves them; those of {able} can")
     if event_name not in valid:
         raise file.error((*at, verb), f'{target} does not wait for "{event_name}"{did_you_mean(event_name, valid)}')
     return Action.START_OR_RESUME if verb == "start_or_resume" else Action.RESUME, target, event_name

@@ -281,6 +281,8 @@ def test_every_workflow_with_an_approval_is_withdrawn_before_its_first_irreversi
     open_case: Any, workflow: str, key: str, request_: dict[str, Any]
 ) -> None:
     case = open_case(workflow, key, request_, approval=plan((stage("manager", "bob"),)))
-    case.receive(case.event("withdraw_requested", requester="alice", reason="not needed"))
+    change(case, "withdraw", requester="bob")
+    assert list(case.refusals.values()) == ["only the requester (alice) may withdraw, not bob"]
+    change(case, "withdraw", requester="alice", reason="not needed")
     assert (case.closing.outcome, case.closing.reason) == ("withdrawn", "not needed")
-    assert case.run.call_names == ["close_case"]
+    assert case.run.call_names == ["record_refusal", "close_case"]

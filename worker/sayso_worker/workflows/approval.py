@@ -24,7 +24,7 @@ def approval_workflow(ctx: DaprWorkflowContext, raw: dict[str, Any]) -> Yields:
     First irreversible step: `execute_approved_action`.
 
     Where a policy's plan decides: as long as that says, with `open_stages`, `record_approval`, `amend_request`; it also waits for
-    `withdraw_requested` and `change_requested`, and may end `withdrawn` or `cancelled`.
+    `change_requested`, and may end `withdrawn` or `cancelled`.
     """
     case_input = CaseInput.model_validate(raw)
     request = ApprovalRequest.model_validate(case_input.request)

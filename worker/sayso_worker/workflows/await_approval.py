@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from sayso.contracts.approval_plan import Wait
 from sayso.contracts.approval_state import ApprovalOutcome, ApprovalState, Delegation
 from sayso.contracts.cases import Outcome
-from sayso.contracts.catalog import CHANGE_EVENT, WITHDRAW_EVENT
+from sayso.contracts.catalog import CHANGE_EVENT, WITHDRAW_EVENT, WORKFLOWS
 from sayso.contracts.changes import Change, ChangeRequested
 from sayso.contracts.workflow_io import AMENDED, APPROVAL, DECLINED, ApprovalNote, DeadlineInput, RaisedEvent
 from sayso.gate import Decision, Refused, Stage, same_person
@@ -43,13 +43,18 @@ def await_approval(journal: Journal, mailbox: Mailbox, requester: str | None, ev
     return (yield from _Approval(journal, mailbox, requester, event_name).walk())
 
 
+def changes_of(journal: Journal) -> list[str]:
+    """The event names under which this request may be changed."""
+    return [name for name in (WITHDRAW_EVENT, CHANGE_EVENT) if name in WORKFLOWS[journal.case.workflow].events]
+
+
 class _Approval:
     """One approval on its way."""
 
     def __init__(self, journal: Journal, mailbox: Mailbox, requester: str | None, event_name: str) -> None:
         assert journal.plan.approval is not None
         self._journal, self._mailbox, self._requester = journal, mailbox, requester
-        self._names = (event_name, WITHDRAW_EVENT, CHANGE_EVENT)
+        self._names = (event_name, *changes_of(journal))
         self._plan = journal.plan.approval
         begun_now = journal.plan.approval_begun
         self._state = begun_now or opened(self._plan, begun(self._plan), journal.case.opened_at, by_the_clock)
@@ -119,6 +124,8 @@ class _Approval:
     def _changed(
         self, event: RaisedEvent, wanted: ChangeRequested, now: datetime
     ) -> tuple[ApprovalState | Refused, list[ApprovalNote]]:
+        if wanted.change is Change.WITHDRAW:
+            return withdraw(self._state, self._requester, wanted.requester or "", wanted.reason), []
         if wanted.change is Change.DELEGATE:
             by, to = wanted.by or "", wanted.to or ""
             passed = Delegation(by=by, to=to, stage=wanted.stage, until=wanted.until)

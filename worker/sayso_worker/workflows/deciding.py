@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from sayso.contracts.catalog import CHANGE_EVENT, WITHDRAW_EVENT
 from sayso.policy import in_words, passes_by_itself
-from sayso_worker.workflows.await_approval import await_approval
+from sayso_worker.workflows.await_approval import await_approval, changes_of
 from sayso_worker.workflows.journal import Journal, Yields
 from sayso_worker.workflows.mailbox import Mailbox
 from sayso_worker.workflows.patterns import await_decision
@@ -17,7 +16,7 @@ def asks_nobody(journal: Journal) -> bool:
 
 def mailbox_for(journal: Journal, *names: str) -> Mailbox:
     """A mailbox for these events, and for what may change a request that a policy's plan decides on."""
-    more = (WITHDRAW_EVENT, CHANGE_EVENT) if journal.plan.approval is not None else ()
+    more = changes_of(journal) if journal.plan.approval is not None else []
     return Mailbox(journal, dict.fromkeys((*names, *more)))
 
 

@@ -29,7 +29,7 @@ def order_saga(ctx: DaprWorkflowContext, raw: dict[str, Any]) -> Yields:
     `reserve_inventory`.
 
     Where a policy's plan decides: as long as that says, with `open_stages`, `record_approval`, `amend_request`; it also waits for
-    `withdraw_requested` and `change_requested`, and may end `withdrawn` or `cancelled`.
+    `change_requested`, and may end `withdrawn` or `cancelled`.
 
     Payment: once the goods are reserved, a payment of exactly this amount that has reached the ledger is taken in place of a charge,
     and its undo is the refund of that payment; `payment_failed` fails the order. Otherwise the order is charged, and a payment that

@@ -27,7 +27,7 @@ def request_escalation(ctx: DaprWorkflowContext, raw: dict[str, Any]) -> Yields:
     First irreversible step: whichever of the three tells the service.
 
     Where a policy's plan decides: as long as that says, with `open_stages`, `record_approval`, `amend_request`; it also waits for
-    `withdraw_requested` and `change_requested`, and may end `withdrawn` or `cancelled`.
+    `change_requested`, and may end `withdrawn` or `cancelled`.
     """
     case_input = CaseInput.model_validate(raw)
     order = EscalationRequested.model_validate(case_input.request)
