@@ -71,10 +71,9 @@ def settled(plan: ApprovalPlan, state: ApprovalState, stage: StageState, vote: V
     return advanced(plan, state, vote.person, vote.comment, vote.channel)
 
 
-def next_moment(state: ApprovalState) -> datetime:
-    """When something is due: a reminder, the end of a stage's time or of the time in all."""
-    moments = [moment for stage in state.open_stages for moment in (*stage.remind_at[:1], stage.due_at) if moment is not None]
-    return min((*moments, *((state.due_at,) if state.due_at is not None else ())), default=LAST)
+def next_reminder(state: ApprovalState) -> datetime:
+    """When somebody is to be reminded next."""
+    return min((moment for stage in state.open_stages for moment in stage.remind_at[:1]), default=LAST)
 
 
 def next_deadline(state: ApprovalState) -> datetime:

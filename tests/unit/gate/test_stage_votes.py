@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from plan_making import OPENED, Approval, plan, seat, stage
 
-from sayso.gate.stages import next_moment, reminded, to_remind
+from sayso.gate.stages import next_deadline, next_reminder, reminded, to_remind
 
 GROUP = {"managers": ("bob", "carol")}
 
@@ -228,10 +228,10 @@ def test_a_stage_that_is_asked_of_too_few_is_stranded_and_keeps_its_deadline() -
 
 def test_reminders_are_due_one_after_the_other_and_what_was_missed_is_made_up_for_once() -> None:
     case = Approval(plan(stage("manager", "bob", reminders=[{"seconds": 3600}, {"seconds": 7200}, {"seconds": 9000}])))
-    assert next_moment(case.state) == OPENED + timedelta(hours=1)
+    assert next_reminder(case.state) == OPENED + timedelta(hours=1)
     case.state = reminded(case.state, OPENED + timedelta(hours=1))
-    assert next_moment(case.state) == OPENED + timedelta(hours=2)
+    assert next_reminder(case.state) == OPENED + timedelta(hours=2)
     later = OPENED + timedelta(hours=20)
     assert [each.name for each in to_remind(case.state, later)] == ["manager"]
     case.state = reminded(case.state, later)
-    assert next_moment(case.state) == OPENED + timedelta(hours=48)
+    assert next_reminder(case.state) > next_deadline(case.state) == OPENED + timedelta(hours=48)

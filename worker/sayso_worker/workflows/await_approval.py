@@ -19,7 +19,7 @@ from sayso.gate import Decision, Refused, Stage, same_person
 from sayso.gate.ballots import ballot_of
 from sayso.gate.changes import cancel, delegate, reassign, withdraw
 from sayso.gate.seats import stage_plan
-from sayso.gate.stages import begun, by_the_clock, next_deadline, next_moment, opened, reminded, time_passed, to_remind, was_over
+from sayso.gate.stages import begun, by_the_clock, next_deadline, next_reminder, opened, reminded, time_passed, to_remind, was_over
 from sayso.gate.voting import decide
 from sayso.policy import in_words
 from sayso_worker.workflows.journal import Journal, Yields
@@ -68,8 +68,7 @@ class _Approval:
             if self._state.is_opening:
                 yield from self._open()
                 continue
-            until = self._recheck or next_moment(self._state) + GRACE
-            self._mailbox.wait_until(until)
+            self._mailbox.wait_until(self._recheck or min(next_reminder(self._state), _with_grace(next_deadline(self._state))))
             event = yield from self._mailbox.next(self._names)
             if event is not None:
                 yield from self._take(event)
@@ -212,6 +211,11 @@ class _Approval:
             return None
         ended = Outcome.WITHDRAWN if state.outcome is ApprovalOutcome.WITHDRAWN else Outcome.CANCELLED
         return Withdrawn(by, state.reason, ended)
+
+
+def _with_grace(deadline: datetime) -> datetime:
+    """What was received in time is in the ledger by then."""
+    return deadline + GRACE if deadline < NEVER - GRACE else NEVER
 
 
 def _note(action: str, actor: str, event: RaisedEvent, **detail: object) -> ApprovalNote:
