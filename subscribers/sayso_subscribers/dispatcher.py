@@ -13,6 +13,7 @@ from sayso.engine import Engine
 from sayso.lanes import Lane
 from sayso.ledger import Ledger
 from sayso.ledger.cases import Rules
+from sayso.ledger.planning import Policies, SettingsAlone
 from sayso.publisher import Publisher
 from sayso.settings import Settings
 from sayso_subscribers.act import ActLane
@@ -30,12 +31,19 @@ class Dispatcher:
     """Six lanes over one ledger."""
 
     def __init__(
-        self, ledger: Ledger, engine: Engine, publisher: Publisher, bindings: Bindings, settings: Settings, ledger_id: str
+        self,
+        ledger: Ledger,
+        engine: Engine,
+        publisher: Publisher,
+        bindings: Bindings,
+        settings: Settings,
+        ledger_id: str,
+        policies: Policies | None = None,
     ) -> None:
         poll_interval = settings.dispatcher.poll_interval
         self._driver = Driver(ledger, engine, settings)
         outbox = OutboxPublisher(ledger, publisher, settings.dispatcher)
-        router = Router(ledger, bindings, Rules(settings, ledger_id), self._after_routing)
+        router = Router(ledger, bindings, Rules(settings, ledger_id, policies or SettingsAlone()), self._after_routing)
         reconciler = Reconciler(ledger, engine, bindings, settings)
         self._routing = Lane("route", lambda: reconciler.has_surveyed and router.work(), poll_interval)
         self._driving = Lane("drive", self._driver.work, poll_interval)

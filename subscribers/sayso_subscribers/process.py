@@ -41,7 +41,7 @@ def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT."""
     load_extensions(settings.config_dir)
     bindings = load_bindings(settings.config_dir / "bindings.yaml")
-    LivePolicies(settings)  # a wrong policy stops the start; the plans wait for workflows that walk through them
+    LivePolicies(settings)  # a wrong policy stops the start
     ledger = open_ledger(settings.ledger_url, PATIENCE_SECONDS)
     engine = DaprEngine(settings.dispatcher.engine_timeout)
     publisher = DaprPublisher(settings.pubsub)

@@ -49,10 +49,13 @@ class Decision:
     """What a person typed."""
 
     reference: str
-    approved: bool
+    approved: bool | None
+    """None: neither yes nor no."""
     user: str
     comment: str | None
     workflow: str | None
+    stage: str | None = None
+    on_behalf_of: str | None = None
 
 
 def decide_case(decision: Decision, *, wait_seconds: float, as_json: bool) -> int:
@@ -88,6 +91,12 @@ def decision_event(decision: Decision, workflow: str, key: str, bindings: Bindin
         raise ConfigurationError("--as is empty; say who decides: --as alice")
     data: dict[str, object] = {WORKFLOWS[workflow].key_field: key, "workflow": workflow, "key": key}
     data |= {"approved": decision.approved, "approver": decision.user.strip()}
+    if decision.approved is None:
+        data["abstain"] = True
+        del data["approved"]
+    for name, value in (("stage", decision.stage), ("on_behalf_of", decision.on_behalf_of)):
+        if value is not None:
+            data[name] = value
     if decision.comment:
         data["reason"] = decision.comment
     body = format_event(event_id=str(uuid4()), source=SOURCE, event_type=DECIDED, data=data, time=datetime.now(UTC))

@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from sayso.cli.audit_commands import audit_app
-from sayso.cli.case_commands import case, cases, tasks
+from sayso.cli.case_commands import case_app, cases, tasks
 from sayso.cli.dead_commands import dead_app
 from sayso.cli.decide_commands import decide
 from sayso.cli.demo_commands import demo
@@ -41,8 +41,9 @@ INTERRUPTED = 130
 for command in (up, down, status, logs, doctor):
     app.command(rich_help_panel=STACK)(command)
 app.add_typer(runtime_app, name="runtime", rich_help_panel=STACK)
-for question in (demo, publish, decide, cases, case, tasks, events, event, outbox, explain):
+for question in (demo, publish, decide, cases, tasks, events, event, outbox, explain):
     app.command(rich_help_panel=EVENTS)(question)
+app.add_typer(case_app, name="case", rich_help_panel=EVENTS)
 app.add_typer(dead_app, name="dead", rich_help_panel=EVENTS)
 app.add_typer(saga_app, name="saga", rich_help_panel=EVENTS)
 app.add_typer(workflow_app, name="workflow", rich_help_panel=EVENTS)

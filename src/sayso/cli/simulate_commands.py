@@ -15,7 +15,9 @@ def simulate(
     events: Annotated[int, typer.Option("--events", min=1, help="How many deliveries a seed makes, repetitions included.")] = 2_000,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many seeds, one after the other.")] = 1,
     ledger: Annotated[str, typer.Option("--ledger", help="memory, sqlite (a file) or postgresql.")] = "memory",
-    scenario: Annotated[str, typer.Option("--scenario", help="What it is mostly about: usual, deadlines or collisions.")] = "usual",
+    scenario: Annotated[
+        str, typer.Option("--scenario", help="What it is mostly about: usual, deadlines, collisions or stages.")
+    ] = "usual",
     mutation: Annotated[str | None, typer.Option("--mutation", help="Break the code on purpose; `list` shows the names.")] = None,
     replay: Annotated[Path | None, typer.Option("--replay", help="A file that a failing run has written.")] = None,
     as_json: Json = False,

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from sayso.contracts.workflow_io import Snapshot
+from sayso.contracts.snapshot import Snapshot
 
 
 class QuorumKind(StrEnum):

@@ -22,6 +22,7 @@ class Intent(StrEnum):
     APPROVE = "approve"
     REJECT = "reject"
     WITHDRAW = "withdraw"  # by the requester
+    AMEND = "amend"  # by the requester, in what nobody's decision depends on
     PAY = "pay"  # what the order costs
     PAYMENT_FAILED = "payment-failed"
     POWERLESS = "powerless"  # understood, and may never count: own request, wrong amount, somebody else's withdrawal

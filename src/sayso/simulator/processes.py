@@ -30,7 +30,7 @@ from sayso_subscribers.receive import receiver
 from sayso_subscribers.reconcile import Reconciler
 from sayso_subscribers.route import Router
 from sayso_worker.activities.send_notices import NoticeLane
-from sayso_worker.activities.steps import confirm_deadline_activity, step_activity
+from sayso_worker.activities.steps import approval_activities, confirm_deadline_activity, step_activity
 from sayso_worker.registry import STEPS
 
 SUCCESS = TopicEventResponse("success").status
@@ -186,6 +186,7 @@ class WorkerReplica:
         partners = cast("PartnerClient", world.partners)
         self._activities: dict[str, Any] = {name: step_activity(name, effect, ledger, partners) for name, effect in STEPS.items()}
         self._activities["confirm_deadline"] = confirm_deadline_activity(ledger)
+        self._activities |= approval_activities(ledger, world.rules.policies)
         self._lanes = Lanes(world.scheduler, process)
         self._notices = NoticeLane(ledger, cast("Any", witness), world.settings.dispatcher)
 

@@ -32,6 +32,8 @@ class Scenario:
     payment_offsets: tuple[int, ...] = PAYMENT_OFFSETS
     weather: Mapping[str, Any] = field(default_factory=dict)
     calm_after_ms: int = 0
+    stages: bool = False
+    """Whether a policy's plan decides (`policies.py`), and people change their minds."""
 
 
 USUAL = "usual"
@@ -63,4 +65,6 @@ bound while its case is started, driven, let go or closed. Pauses are as long as
 has many meetings. Mostly a case gets a single decision, and payments wait for it before it opens, because the next event of a case
 makes good what was forgotten of the one before. Kills are left in, what merely repeats a call is left out.
 """
-SCENARIOS: Mapping[str, Scenario] = MappingProxyType({USUAL: Scenario(), "deadlines": DEADLINES, "collisions": COLLISIONS})
+SCENARIOS: Mapping[str, Scenario] = MappingProxyType(
+    {USUAL: Scenario(), "deadlines": DEADLINES, "collisions": COLLISIONS, "stages": Scenario(beside_deadline=0.4, stages=True)}
+)

@@ -18,13 +18,14 @@ from sayso.correlation.bindings import load_bindings
 from sayso.errors import RefusedError
 from sayso.ledger import Ledger, read_ledger_id
 from sayso.ledger.intake import receive
+from sayso.ledger.planning import Policies, SettingsAlone
 from sayso.ledger.schema import cases, events
 from sayso.services import PartnerClient
 from sayso.settings import DispatcherSettings, ReconcilerSettings, Settings
 from sayso.testing.faults import FaultyEngine, FaultyPublisher
 from sayso.testing.memory import MemoryEngine, MemoryPublisher
 from sayso_subscribers.dispatcher import Dispatcher
-from sayso_worker.activities.steps import confirm_deadline_activity, step_activity
+from sayso_worker.activities.steps import approval_activities, confirm_deadline_activity, step_activity
 from sayso_worker.registry import STEPS, WORKFLOWS
 
 BINDINGS = load_bindings(Path(__file__).parents[3] / "config" / "bindings.yaml")
@@ -59,19 +60,27 @@ class MemoryPartners:
         return {"status": "done"}
 
 
-def memory_engine(ledger: Ledger, partners: MemoryPartners) -> MemoryEngine:
+def memory_engine(ledger: Ledger, partners: MemoryPartners, policies: Policies | None = None) -> MemoryEngine:
     """The real workflows and activities on an engine in memory."""
     client = cast("PartnerClient", partners)
     activities: dict[str, Any] = {name: step_activity(name, effect, ledger, client) for name, effect in STEPS.items()}
     activities["confirm_deadline"] = confirm_deadline_activity(ledger)
+    activities |= approval_activities(ledger, policies or SettingsAlone())
     return MemoryEngine(WORKFLOWS, activities)
 
 
 class Office:
     """Starts its dispatcher when it is opened for business with `open()`: what came before waits."""
 
-    def __init__(self, ledger: Ledger, make_engine: Callable[[Ledger, MemoryPartners], Any], settings: Settings = SETTINGS) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        make_engine: Callable[[Ledger, MemoryPartners], Any],
+        settings: Settings = SETTINGS,
+        policies: Policies | None = None,
+    ) -> None:
         self.ledger = ledger
+        self.policies = policies
         self.settings = settings
         self.partners = MemoryPartners()
         self.real_engine = make_engine(ledger, self.partners)
@@ -93,7 +102,7 @@ class Office:
             if number:
                 self._ledgers.append(ledger)
             ledger_id = read_ledger_id(ledger)
-            dispatcher = Dispatcher(ledger, self.engine, self.publisher, BINDINGS, settings or self.settings, ledger_id)
+            dispatcher = Dispatcher(ledger, self.engine, self.publisher, BINDINGS, settings or self.settings, ledger_id, self.policies)
             dispatcher.start()
             self._dispatchers.append(dispatcher)
 
