@@ -41,13 +41,13 @@ def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT."""
     load_extensions(settings.config_dir)
     bindings = load_bindings(settings.config_dir / "bindings.yaml")
-    LivePolicies(settings)  # a wrong policy stops the start
+    policies = LivePolicies(settings)  # a wrong one stops the start
     ledger = open_ledger(settings.ledger_url, PATIENCE_SECONDS)
     engine = DaprEngine(settings.dispatcher.engine_timeout)
     publisher = DaprPublisher(settings.pubsub)
     ledger_id = read_ledger_id(ledger)
     ledger.transact(partial(note_bindings, digest=bindings.digest))
-    dispatcher = Dispatcher(ledger, engine, publisher, bindings, settings, ledger_id)
+    dispatcher = Dispatcher(ledger, engine, publisher, bindings, settings, ledger_id, policies)
     sealing = sealing_lane(ledger, settings, ledger_id)
     streams = _watch_of_streams(bindings.subscriptions, ledger, dispatcher)
     intake = Intake()

@@ -20,6 +20,7 @@ from sayso.ledger.cases import Rules
 from sayso.ledger.opening import PATIENCE_SECONDS
 from sayso.metrics import serve_metrics
 from sayso.notices.sender import NoticeSender
+from sayso.policy.rulebook import LivePolicies
 from sayso.services import PartnerClient
 from sayso.settings import Settings
 from sayso.targets import Targets
@@ -50,7 +51,7 @@ def run(settings: Settings) -> None:
     work = WorkStream()
     runtime = WorkflowRuntime(interceptors=[work], maximum_thread_pool_workers=ACTIVITY_THREADS, disable_stateful_history=True)
     work.attach(runtime)
-    register(runtime, ledger, partners, Rules(settings, read_ledger_id(ledger)))
+    register(runtime, ledger, partners, Rules(settings, read_ledger_id(ledger), LivePolicies(settings)))
     sender = NoticeSender(directory, settings.state_dir)
     notices = Lane("notices", NoticeLane(ledger, sender, settings.dispatcher).work, settings.dispatcher.poll_interval)
     sidecar = DaprSidecar()
