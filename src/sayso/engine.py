@@ -49,7 +49,7 @@ class InstanceState:
     status: str
     created_at: datetime
     updated_at: datetime
-    custom_status: str | None
+    custom_status: Any
     output: Any
     failure: str | None
 

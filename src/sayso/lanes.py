@@ -18,9 +18,9 @@ PAUSE_AFTER_ERROR = timedelta(seconds=1)
 
 
 class Lane:
-    """A named thread around `work`, which returns whether there is more to do at once."""
+    """A named thread around `work`, which returns whether there is more to do at once, or a time after which to look again."""
 
-    def __init__(self, name: str, work: Callable[[], bool], poll_interval: timedelta) -> None:
+    def __init__(self, name: str, work: Callable[[], bool | timedelta], poll_interval: timedelta) -> None:
         self.name = name
         self._work = work
         self._poll_seconds = poll_interval.total_seconds()
@@ -55,7 +55,9 @@ class Lane:
                 log.exception("lane failed", lane=self.name)
                 self._stopping.wait(PAUSE_AFTER_ERROR.total_seconds())
                 continue
-            if not more:
+            if isinstance(more, timedelta):
+                self._awake.wait(more.total_seconds())
+            elif not more:
                 self._awake.wait(self._poll_seconds)
 
 

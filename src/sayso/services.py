@@ -7,14 +7,19 @@ Invariant: every call carries its idempotency key, so that calling again is safe
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Mapping
+from math import ceil
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 from urllib.parse import quote
+from urllib.request import getproxies, proxy_bypass
 
-import httpx2
+import urllib3
 from pydantic import Field
+from urllib3.util import parse_url
 
 from sayso.config_file import ConfigModel, did_you_mean, load_config
 from sayso.errors import ConfigurationError, RefusedError, TransientError
@@ -26,8 +31,12 @@ KEEPALIVE_SECONDS = 4.0
 
 DETAIL_CHARACTERS_MAX = 1_000
 TRANSIENT_STATUSES = frozenset({408, 425, 429})
-DIRECT: Mapping[str, None] = {"all://127.0.0.1": None, "all://localhost": None, "all://[::1]": None}
-"""Loopback never goes through the proxy that HTTP_PROXY names."""
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+"""Never through the proxy that HTTP_PROXY names."""
+
+HEADERS: Mapping[str, str] = MappingProxyType(
+    {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "sayso"}
+)
 
 
 class Service(ConfigModel):
@@ -63,15 +72,11 @@ class PartnerClient:
         self.base_url = base_url.rstrip("/")
         self.targets = targets or Targets()
         """What monitors may look at; nothing unless it is said."""
-        self._client = httpx2.Client(
-            timeout=timeout_seconds,
-            limits=httpx2.Limits(
-                max_connections=CONNECTIONS_MAX,
-                max_keepalive_connections=CONNECTIONS_MAX,
-                keepalive_expiry=KEEPALIVE_SECONDS,
-            ),
-            mounts=DIRECT,
-        )
+        self._timeout = urllib3.Timeout(connect=timeout_seconds, read=timeout_seconds)
+        self._seconds = timeout_seconds
+        self._pool = _way_to(self.base_url).connection_from_url(self.base_url)
+        self._pool.ConnectionCls = _kept_briefly(self._pool.ConnectionCls)
+        self._prefix = parse_url(self.base_url).path or ""
 
     def call(self, path: str, body: Mapping[str, Any], idempotency_key: str) -> dict[str, Any]:
         """POST `body` to `path`: the service's answer.
@@ -79,23 +84,34 @@ class PartnerClient:
         Raises `TransientError` if the service cannot be reached, answers 5xx, 408, 425 or 429, or answers no JSON object; its
         effect may have happened, so call again with the same key. Raises `RefusedError` for every other answer than 2xx.
         """
-        headers = {"Idempotency-Key": quote(idempotency_key, safe=KEY_CHARACTERS)}
+        url = self.base_url + path
+        headers = {**HEADERS, "Idempotency-Key": quote(idempotency_key, safe=KEY_CHARACTERS)}
+        sent = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
         try:
-            response = self._client.post(self.base_url + path, json=body, headers=headers)
-        except httpx2.HTTPError as error:
-            raise TransientError(f"{self.base_url}{path} did not answer: {type(error).__name__}: {error}") from error
-        if response.status_code >= 500 or response.status_code in TRANSIENT_STATUSES:
-            raise TransientError(_words_of(response))
-        if not response.is_success:
-            raise RefusedError(_words_of(response))
+            response = self._pool.urlopen(
+                "POST",
+                self._prefix + path,
+                body=sent,
+                headers=headers,
+                retries=False,
+                redirect=False,
+                timeout=self._timeout,
+                pool_timeout=ceil(self._seconds),
+            )
+        except urllib3.exceptions.HTTPError as error:
+            raise TransientError(f"{url} did not answer: {type(error).__name__}: {error}") from error
+        if response.status >= 500 or response.status in TRANSIENT_STATUSES:
+            raise TransientError(_words_of(url, response))
+        if not 200 <= response.status < 300:
+            raise RefusedError(_words_of(url, response))
         answer = _json_of(response)
         if not isinstance(answer, dict):
-            raise TransientError(f"{response.url} answered {response.status_code} without a JSON object")
+            raise TransientError(f"{url} answered {response.status} without a JSON object")
         return answer
 
     def close(self) -> None:
         """Close the pooled connections."""
-        self._client.close()
+        self._pool.close()
 
     def __enter__(self) -> Self:
         return self
@@ -109,17 +125,46 @@ def resource_path(*segments: str) -> str:
     return "".join("/" + quote(segment, safe="").replace(".", "%2E") for segment in segments)
 
 
-def _words_of(response: httpx2.Response) -> str:
+def _way_to(base_url: str) -> urllib3.PoolManager:
+    """Straight to the service, or through the proxy that the environment names for it."""
+    url = parse_url(base_url)
+    host = (url.host or "").strip("[]")
+    proxies = {} if host in LOOPBACK or proxy_bypass(url.netloc or host) else getproxies()
+    proxy = proxies.get(url.scheme or "") or proxies.get("all")
+    if not proxy:
+        return urllib3.PoolManager(maxsize=CONNECTIONS_MAX, block=True)
+    return urllib3.ProxyManager(proxy if "://" in proxy else f"http://{proxy}", maxsize=CONNECTIONS_MAX, block=True)
+
+
+def _kept_briefly(kind: Any) -> Any:
+    """Connections of this kind that count as dropped when nothing has been answered on them for a while."""
+
+    class KeptBriefly(kind):  # type: ignore[misc] # made of what the pool has: plain or TLS
+        answered_at = 0.0
+
+        def getresponse(self) -> Any:
+            response = super().getresponse()
+            self.answered_at = time.monotonic()
+            return response
+
+        @property
+        def is_connected(self) -> bool:
+            return bool(super().is_connected) and time.monotonic() - self.answered_at < KEEPALIVE_SECONDS
+
+    return KeptBriefly
+
+
+def _words_of(url: str, response: urllib3.BaseHTTPResponse) -> str:
     """What the service says (`detail` of its problem document), else which status it answered."""
     problem = _json_of(response)
     detail = problem.get("detail") if isinstance(problem, dict) else None
     if isinstance(detail, str) and detail.strip():
         return detail.strip()[:DETAIL_CHARACTERS_MAX]
-    return f"{response.url} answered {response.status_code} {response.reason_phrase}".rstrip()
+    return f"{url} answered {response.status} {response.reason or ''}".rstrip()
 
 
-def _json_of(response: httpx2.Response) -> Any:
+def _json_of(response: urllib3.BaseHTTPResponse) -> Any:
     try:
-        return response.json()
+        return json.loads(response.data)
     except ValueError:
         return None

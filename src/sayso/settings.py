@@ -292,6 +292,9 @@ class Settings(BaseSettings):
     approvers_only: bool = Field(
         False, description="Take decisions only of members of the group that is asked (directory.yaml), looked up at delivery."
     )
+    last_steps_in_turn: bool = Field(
+        True, description="Take the step that ends a case within the workflow's last turn (ADR 0014); otherwise it is an activity."
+    )
     approval: ApprovalSettings = ApprovalSettings()
     purchase: PurchaseSettings = PurchaseSettings()
     task: TaskSettings = TaskSettings()

@@ -1,7 +1,7 @@
 """An instance's history, read as an account of its case: input, events, steps.
 
-In: the engine's history, which begins with the latest run of a workflow that has continued as new. Out: an `Account`, None when the
-instance is no case of Sayso. What Sayso did not write is passed over.
+In: the engine's history, which begins with the latest run of a workflow that has continued as new, and its custom status, which has
+what was done within the last turn. Out: an `Account`, None when the instance is no case of Sayso. What others wrote is passed over.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from sayso.contracts.taken_in_turn import taken_in
 from sayso.contracts.workflow_io import ANSWERS_TO, Account, CaseInput, RaisedEvent, StepInput
 from sayso.engine import HistoryEntry
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def account_of(history: Iterable[HistoryEntry]) -> Account | None:
+def account_of(history: Iterable[HistoryEntry], custom_status: Any = None) -> Account | None:
     """Read it."""
     entries = list(history)
     asked = {
@@ -38,7 +39,7 @@ def account_of(history: Iterable[HistoryEntry]) -> Account | None:
     if given is None:
         return None
     kept = given.carried.kept if given.carried is not None else []
-    return Account(given=given, raised=[*kept, *raised], steps=steps)
+    return Account(given=given, raised=[*kept, *raised], steps=[*steps, *taken_in(custom_status)])
 
 
 def identities_in(instance_id: str, history: Iterable[HistoryEntry]) -> set[str]:

@@ -43,7 +43,8 @@ class Dispatcher:
         poll_interval = settings.dispatcher.poll_interval
         self._driver = Driver(ledger, engine, settings)
         outbox = OutboxPublisher(ledger, publisher, settings.dispatcher)
-        router = Router(ledger, bindings, Rules(settings, ledger_id, policies or SettingsAlone()), self._after_routing)
+        rules = Rules(settings, ledger_id, policies or SettingsAlone())
+        router = Router(ledger, bindings, rules, self._after_routing, self._driver.follow)
         reconciler = Reconciler(ledger, engine, bindings, settings)
         self._routing = Lane("route", lambda: reconciler.has_surveyed and router.work(), poll_interval)
         self._driving = Lane("drive", self._driver.work, poll_interval)
@@ -69,6 +70,7 @@ class Dispatcher:
             lane.stop(STOP_SECONDS)
         self._driver.stop()
 
-    def _after_routing(self) -> None:
-        self._driving.wake()
+    def _after_routing(self, more_to_drive: bool) -> None:
+        if more_to_drive:
+            self._driving.wake()
         self._publishing.wake()

@@ -21,6 +21,7 @@ from sayso.engine import Engine, NoSuchInstanceError, UnreadableInstanceError
 from sayso.errors import SaysoError
 from sayso.lanes import backoff_ms
 from sayso.ledger import Ledger
+from sayso.ledger.database import Transaction
 from sayso.ledger.driving import Job, lease_jobs, settle
 from sayso.settings import Settings
 
@@ -46,22 +47,51 @@ class Driver:
         self._first_check_ms = int(settings.reconciler.check_interval.total_seconds() * 1000)
         self._pool = pool or ThreadPoolExecutor(settings.dispatcher.engine_calls, thread_name_prefix="drive")
         self._running: set[Future[bool]] = set()
+        self._places = threading.Lock()
         self._again = threading.Event()
 
     def work(self) -> bool:
         """Lease as many cases as there are free places; returns whether to look again at once."""
-        if len(self._running) >= self._settings.engine_calls:
+        free = self._free()
+        if free <= 0:
             wait(self._running, timeout=0.5, return_when=FIRST_COMPLETED)
-        self._running = {future for future in self._running if not future.done()}
-        free = self._settings.engine_calls - len(self._running)
-        if free == 0:
+            free = self._free()
+        if free <= 0:
             return True
-        lease_ms = int(self._settings.lease.total_seconds() * 1000)
-        jobs = self._ledger.transact(partial(lease_jobs, lease_ms=lease_ms, limit=free))
-        self._running |= {self._pool.submit(self._drive, job) for job in jobs}
+        jobs = self._ledger.transact(self._lease(free))
+        self._begin(jobs)
         more = self._again.is_set()
         self._again.clear()
         return more or len(jobs) == free
+
+    def follow(self) -> Callable[[], bool] | None:
+        """Lease what the transactions that were submitted just now have made due: on SQLite behind them, in the same commit.
+
+        The answer is called once they are done: it begins, and says whether there is more. None: no place is free.
+        """
+        free = self._free()
+        if free <= 0:
+            return None
+        leased = self._ledger.submit(self._lease(free))
+
+        def begin() -> bool:
+            jobs = leased.result()
+            self._begin(jobs)
+            return len(jobs) == free
+
+        return begin
+
+    def _free(self) -> int:
+        with self._places:
+            self._running = {future for future in self._running if not future.done()}
+            return self._settings.engine_calls - len(self._running)
+
+    def _lease(self, limit: int) -> Callable[[Transaction], list[Job]]:
+        return partial(lease_jobs, lease_ms=int(self._settings.lease.total_seconds() * 1000), limit=limit)
+
+    def _begin(self, jobs: list[Job]) -> None:
+        with self._places:
+            self._running = self._running | {self._pool.submit(self._drive, job) for job in jobs}
 
     def stop(self) -> None:
         """Let the calls in hand finish."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from datetime import timedelta
 from functools import partial
 
 import structlog
@@ -18,6 +19,7 @@ from sayso.settings import DispatcherSettings
 
 log = structlog.get_logger()
 BATCH = 64
+SOON = timedelta(milliseconds=20)
 CALL_BYTES_MAX = 2 * 1024 * 1024
 """The sidecar takes 4 MiB a call. What is larger than this travels alone, so that it can only keep itself from being published."""
 
@@ -30,8 +32,10 @@ class OutboxPublisher:
         self._publisher = publisher
         self._settings = settings
 
-    def work(self) -> bool:
-        """Publish one batch; returns whether there may be more."""
+    def work(self) -> bool | timedelta:
+        """Publish one batch; returns whether there may be more. Who has found something looks again soon: workers write to the outbox
+        too, and cannot wake another process.
+        """
         lease_ms = int(self._settings.lease.total_seconds() * 1000)
         batch = self._ledger.transact(partial(lease_outgoing, lease_ms=lease_ms, limit=BATCH))
         by_topic: dict[str, list[Outgoing]] = defaultdict(list)
@@ -42,7 +46,7 @@ class OutboxPublisher:
             for call in _calls(rows):
                 failures |= self._publish(topic, call)
         self._record(batch, failures)
-        return len(batch) == BATCH
+        return True if len(batch) == BATCH else SOON if batch and not failures else False
 
     def _publish(self, topic: str, rows: list[Outgoing]) -> dict[int, str]:
         try:

@@ -15,6 +15,7 @@ from itertools import islice
 import structlog
 
 from sayso.contracts.engine_ids import run_of_engine_id
+from sayso.contracts.workflow_io import Account
 from sayso.correlation.bindings import Bindings
 from sayso.engine import Engine, InstanceState, UnreadableInstanceError
 from sayso.errors import TransientError
@@ -96,7 +97,7 @@ class Reconciler:
         accounts = [
             account.model_copy(update={"run": run_of_engine_id(one)})
             for one in unknown
-            if (account := account_of(self._engine.history(one))) is not None
+            if (account := self._account(one, self._engine.state(one))) is not None
         ]
         done = True
         for account in sorted(accounts, key=lambda account: (account.given.case.generation, -account.run)):
@@ -120,7 +121,7 @@ class Reconciler:
 
     def _judge(self, check: Check) -> None:
         state = self._engine.state(check.engine_id)
-        if state is not None and check.whole and (account := account_of(self._engine.history(check.engine_id))) is not None:
+        if state is not None and check.whole and (account := self._account(check.engine_id, state)) is not None:
             self._ledger.transact(partial(record_account, account=account, bindings=self._bindings))
         if state is None:
             if self._ledger.transact(partial(found_absent, check=check, settings=self._settings)):
@@ -147,11 +148,14 @@ class Reconciler:
         return unanswered(self._engine.history(check.engine_id), before)
 
     def _close(self, check: Check, state: InstanceState) -> None:
-        account = account_of(self._engine.history(check.engine_id))
+        account = self._account(check.engine_id, state)
         ended = partial(close_by_engine, check=check, account=account, status=state.status, failure=state.failure)
         outcome = self._ledger.transact(partial(ended, bindings=self._bindings))
         if outcome is not None:
             log.warning("an instance had ended, its case had not", instance_id=check.instance_id, outcome=outcome.value)
+
+    def _account(self, engine_id: str, state: InstanceState | None) -> Account | None:
+        return account_of(self._engine.history(engine_id), state.custom_status if state is not None else None)
 
     def _look_at_all(self) -> None:
         """A lost instance is seldom alone; looking at all is done at most as often as a case is looked at anyway."""

@@ -25,24 +25,45 @@ log = structlog.get_logger()
 BATCH = 64
 
 
-class Router:
-    """Routes due events; `after` is told whenever something was routed."""
+Followed = Callable[[], bool]
+"""Begins what the routed events have made due; whether there is more of it."""
 
-    def __init__(self, ledger: Ledger, bindings: Bindings, rules: Rules, after: Callable[[], None]) -> None:
+
+class Router:
+    """Routes due events; `follow` may lease what they make due in their own commit, `after` is told whether more is due than that."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        bindings: Bindings,
+        rules: Rules,
+        after: Callable[[bool], None],
+        follow: Callable[[], Followed | None] = lambda: None,
+    ) -> None:
         self._ledger = ledger
         self._bindings = bindings
         self._rules = rules
         self._after = after
+        self._follow = follow
 
     def work(self) -> bool:
         """Route one batch. Correlation happens outside the transaction: it only reads the bytes."""
         batch = self._ledger.read(partial(due_events, limit=BATCH))
+        if not batch:
+            return False
         answers = [(event, self._submit(event)) for event in batch]
+        more = self._begin_what_follows()  # first: what was leased must not wait for its lease to run out
         for event, answer in answers:
             self._collect(event, answer)
-        if batch:
-            self._after()
+        self._after(more)
         return len(batch) == BATCH
+
+    def _begin_what_follows(self) -> bool:
+        followed = self._follow()
+        try:
+            return followed() if followed is not None else True
+        except TransientError:
+            return True  # the driving lane leases it
 
     def _submit(self, event: DueEvent) -> Future[EventState | None]:
         if event.state is EventState.HELD:

@@ -91,3 +91,10 @@ def test_a_file_that_no_run_wrote_is_one_clear_line(tmp_path: Path, content: str
     words = "cannot be read" if content is None else "not a run that `sayso simulate` wrote"
     with pytest.raises(ConfigurationError, match=words):
         read_run(file)
+
+
+@pytest.mark.parametrize("seed", [2, 9])
+def test_a_worker_that_is_killed_in_the_middle_of_a_last_step_ends_no_case_twice(seed: int) -> None:
+    report = simulate(Run(seed, EVENTS, scenario="last_steps"))
+    assert report.findings == ()
+    assert report.crashes > 0

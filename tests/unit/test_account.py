@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from datetime import UTC, datetime
 
-from sayso.contracts.workflow_io import Carried, CaseInput, CaseRef, Plan, RaisedEvent
+from sayso.contracts.taken_in_turn import custom_status_of
+from sayso.contracts.workflow_io import Carried, CaseInput, CaseRef, Plan, RaisedEvent, StepInput
 from sayso.engine import HistoryEntry
 from sayso_subscribers.account import account_of, identities_in
 
@@ -35,3 +37,11 @@ def test_events_that_an_earlier_run_has_kept_are_part_of_the_account() -> None:
     account = account_of(HISTORY)
     assert account is not None
     assert account.raised == [KEPT, CAME]
+
+
+def test_a_step_that_was_taken_within_the_last_turn_is_part_of_the_account() -> None:
+    step = StepInput(case=CASE, step="close_case", used=[3])
+    status = json.loads(custom_status_of([(step.model_dump_json(), '{"done": 1, "answers_to": "close_case"}')]))
+    account = account_of(HISTORY, status)
+    assert account is not None
+    assert account.steps == [(step, {"done": 1})]

@@ -25,10 +25,11 @@ from sayso.services import PartnerClient
 from sayso.settings import Settings
 from sayso.targets import Targets
 from sayso_worker.activities.send_notices import NoticeLane
+from sayso_worker.last_steps import LastStepExecutor
 from sayso_worker.own import add_own
 from sayso_worker.registry import WORKFLOWS, register
 from sayso_worker.sidecar_watch import DaprSidecar, SidecarWatch
-from sayso_worker.steady_executor import install_steady_executor
+from sayso_worker.steady_executor import SteadyExecutor, install_executor
 from sayso_worker.work_stream import WorkStream
 
 log = structlog.get_logger()
@@ -46,7 +47,7 @@ def run(settings: Settings) -> None:
     ledger = open_ledger(settings.ledger_url, PATIENCE_SECONDS)
     targets = Targets(settings.monitor.allowed_targets)
     partners = PartnerClient(settings.partners_url, settings.partners_timeout.total_seconds(), targets)
-    install_steady_executor()
+    install_executor(LastStepExecutor if settings.last_steps_in_turn else SteadyExecutor)
     # A case's history is short: sending it whole costs less than keeping one of each waiting case here.
     work = WorkStream()
     runtime = WorkflowRuntime(interceptors=[work], maximum_thread_pool_workers=ACTIVITY_THREADS, disable_stateful_history=True)

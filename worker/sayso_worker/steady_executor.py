@@ -39,6 +39,6 @@ def _readable(event: Any) -> Any:
     return event
 
 
-def install_steady_executor() -> None:
-    """Have every worker of this process run its turns so; before the runtime starts."""
-    setattr(sdk, "_OrchestrationExecutor", SteadyExecutor)  # noqa: B010 - it is private there
+def install_executor(executor: type[SteadyExecutor]) -> None:
+    """Have every worker of this process run its turns with it; before the runtime starts."""
+    setattr(sdk, "_OrchestrationExecutor", executor)  # noqa: B010 - it is private there

@@ -15,9 +15,11 @@ import grpc
 import structlog
 from dapr.ext.workflow import WorkflowRuntime
 
+from sayso_worker.last_steps import PLACES
+
 log = structlog.get_logger()
-TURN_THREADS = 4
-"""Turns are pure Python: more threads than cores would only take the interpreter's lock from each other."""
+TURN_THREADS = PLACES + 4
+"""Turns are pure Python, for which four are enough; those that take a last step wait for a service and for the disk."""
 
 
 class WorkStream(grpc.UnaryStreamClientInterceptor):  # type: ignore[misc] # grpc has no types

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from sayso.cli.output import ago, argument, clock, out, print_json, printable, say, shortened, styled, when
 from sayso.contracts.catalog import DECISION_EVENTS, WORKFLOWS
+from sayso.contracts.taken_in_turn import taken_in
 from sayso.errors import ConfigurationError, SaysoError, TransientError
 from sayso.ledger.database import Transaction
 from sayso.ledger.queries.cases import find_cases
@@ -113,7 +114,7 @@ def with_engine(stack: StackAddress, page: CasePage) -> CasePage:
         say(("without the engine's history: ", "yellow"), printable(error))
         return page
     told = [entry for entry in history if page.progress is None or entry.name != page.progress.step]
-    merged = sorted([*page.timeline, *_engine_entries(told)], key=lambda entry: entry.place)
+    merged = sorted([*page.timeline, *_engine_entries(told), *_last_steps(state)], key=lambda entry: entry.place)
     return dataclasses.replace(page, timeline=merged, engine=state)
 
 
@@ -130,6 +131,14 @@ def _engine_entries(history: Sequence[HistoryEntry]) -> Iterator[Entry]:
             yield Entry(at, "engine", f"engine: {each.name} raised")
         elif each.kind == "TIMER_FIRED":
             yield Entry(at, "engine", "engine: a timer fired")
+
+
+def _last_steps(state: InstanceState | None) -> Iterator[Entry]:
+    """What was done within the last turn is not in the history."""
+    if state is None:
+        return
+    for step, _ in taken_in(state.custom_status):
+        yield Entry(state.updated_at.replace(tzinfo=UTC), "engine", f"engine: {step.step} done within the last turn")
 
 
 def header_lines(page: CasePage) -> Iterator[Text]:

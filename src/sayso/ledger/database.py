@@ -233,7 +233,8 @@ def _sqlite_engine(url: str) -> Engine:
             "journal_mode=WAL",
             "synchronous=FULL",
             "foreign_keys=ON",
-            "cache_size=-32000",
+            "cache_size=-6000",  # KiB a connection; what it does not hold is a copy away, in the system's cache
+            "temp_store=MEMORY",  # what a savepoint of a group may have to undo; on disk it was most of what is written
         ):
             connection.execute(f"PRAGMA {pragma}")
 

@@ -25,7 +25,7 @@ from sayso.ledger.database import Transaction
 from sayso.ledger.outbox import moment
 from sayso.ledger.planning import current_document
 from sayso.ledger.schema import cases, events
-from sayso.ledger.statements import lease
+from sayso.ledger.statements import beside_case, lease
 from sayso.ledger.states import EventState
 
 STARTING, RUNNING = "starting", "running"
@@ -62,7 +62,7 @@ def lease_jobs(tx: Transaction, lease_ms: int, limit: int) -> list[Job]:
     if not leased:
         return []
     undelivered: dict[str, list[RaisedEvent]] = {row.instance_id: [] for row in leased}
-    for row in tx.all(_UNDELIVERED, {"instance_ids": list(undelivered)}):
+    for row in tx.all(_undelivered(tx.dialect), {"instance_ids": list(undelivered)}):
         undelivered[row.instance_id].append(_raised(row))
     used = {row.instance_id: _used_before(tx, row) for row in leased}
     return [
@@ -116,7 +116,9 @@ def _used_before(tx: Transaction, case: Row[Any]) -> list[RaisedEvent]:
     raise_after = 0 if case.raise_after is None and case.phase == STARTING and case.attempts > 1 else case.raise_after
     if raise_after is None:
         return []
-    rows = tx.all(_USED_BEHIND, {"instance_ids": [case.instance_id, *_failed_before(tx, case)], "raise_after": raise_after})
+    rows = tx.all(
+        _used_behind(tx.dialect), {"instance_ids": [case.instance_id, *_failed_before(tx, case)], "raise_after": raise_after}
+    )
     return [_raised(row).model_copy(update={"again": True}) for row in rows]
 
 
@@ -159,7 +161,7 @@ def settle(
         values["raise_after"] = None
     elif job.again or (job.start and job.attempts > 1):  # an activity of a lost run may still use what was not raised
         values["raise_after"] = min((event.seq for event in job.events[len(raised) :] if event.seq is not None), default=1) - 1
-    more = len(raised) < job.again or tx.one(_ANY_UNDELIVERED, {"instance_id": job.instance_id}) is not None
+    more = len(raised) < job.again or tx.one(_any_undelivered(tx.dialect), {"instance_id": job.instance_id}) is not None
     if error is not None:
         values["due_at_ms"] = tx.now_ms + delay_ms
     else:
@@ -181,27 +183,35 @@ _RAISABLE = select(
     events.c.received_at_ms,
     events.c.topic,
 )
-_UNDELIVERED = _RAISABLE.where(
-    events.c.instance_id.in_(bindparam("instance_ids", expanding=True)), events.c.state == EventState.DELIVERING.value
-).order_by(events.c.seq)
-_USED_BEHIND = _RAISABLE.where(
-    events.c.instance_id.in_(bindparam("instance_ids", expanding=True)),
-    events.c.seq > bindparam("raise_after"),
-    events.c.event_name.isnot(None),
-    events.c.state == EventState.CONSUMED.value,
-).order_by(events.c.seq)
 _RERUN_OF = select(cases.c.rerun_of).where(cases.c.instance_id == bindparam("instance_id"))
-_ANY_UNDELIVERED = (
-    select(events.c.seq)
-    .where(events.c.instance_id == bindparam("instance_id"), events.c.state == EventState.DELIVERING.value)
-    .limit(1)
-)
 _MARK_DELIVERED = (
     update(events)
     .where(events.c.seq.in_(bindparam("seqs", expanding=True)), events.c.state == EventState.DELIVERING.value)
     .values(state=EventState.DELIVERED.value)
 )
 _SETTLE_CASE = update(cases).where(cases.c.instance_id == bindparam("this_case"), cases.c.phase == bindparam("leased_in"))
+
+
+@cache
+def _undelivered(dialect: str) -> Any:
+    of_cases = events.c.instance_id.in_(bindparam("instance_ids", expanding=True))
+    return _RAISABLE.where(of_cases, beside_case(dialect, events.c.state) == EventState.DELIVERING.value).order_by(events.c.seq)
+
+
+@cache
+def _any_undelivered(dialect: str) -> Any:
+    of_case = events.c.instance_id == bindparam("instance_id")
+    return select(events.c.seq).where(of_case, beside_case(dialect, events.c.state) == EventState.DELIVERING.value).limit(1)
+
+
+@cache
+def _used_behind(dialect: str) -> Any:
+    return _RAISABLE.where(
+        events.c.instance_id.in_(bindparam("instance_ids", expanding=True)),
+        events.c.seq > bindparam("raise_after"),
+        events.c.event_name.isnot(None),
+        beside_case(dialect, events.c.state) == EventState.CONSUMED.value,
+    ).order_by(events.c.seq)
 
 
 @cache

@@ -25,7 +25,7 @@ from sayso.ledger.event_rows import move
 from sayso.ledger.outbox import moment
 from sayso.ledger.restoring import restored_at_ms
 from sayso.ledger.schema import cases, events
-from sayso.ledger.statements import locked, one_of
+from sayso.ledger.statements import beside_case, locked, one_of
 from sayso.ledger.states import EventState
 from sayso.settings import ReconcilerSettings
 
@@ -61,7 +61,7 @@ def lease_checks(tx: Transaction, settings: ReconcilerSettings, lease_ms: int, l
     raised: dict[str, set[str]] = {row.instance_id: set() for row in leased}
     restored = restored_at_ms(tx) if leased else None
     seen_by = tx.now_ms - _ms(settings.unseen_after)
-    for row in tx.all(_RAISED, {"instance_ids": list(raised), "seen_by": seen_by}) if leased else ():
+    for row in tx.all(_raised(tx.dialect), {"instance_ids": list(raised), "seen_by": seen_by}) if leased else ():
         raised[row.instance_id].add(row.identity)
     return [
         Check(
@@ -222,17 +222,23 @@ _POSTPONE = _UPDATE_CASE.where(cases.c.check_at_ms.isnot(None))
 _CHECK_ALL = (
     update(cases).where(cases.c.phase == RUNNING, cases.c.check_at_ms > bindparam("now_ms")).values(check_at_ms=bindparam("now_ms"))
 )
-_RAISED = select(events.c.instance_id, events.c.identity).where(
-    events.c.instance_id.in_(bindparam("instance_ids", expanding=True)),
-    events.c.event_name.isnot(None),
-    events.c.state.in_([EventState.DELIVERED.value, EventState.CONSUMED.value]),
-    events.c.updated_at_ms <= bindparam("seen_by"),
-)
+
+
+@cache
+def _raised(dialect: str) -> Any:
+    return select(events.c.instance_id, events.c.identity).where(
+        events.c.instance_id.in_(bindparam("instance_ids", expanding=True)),
+        events.c.event_name.isnot(None),
+        beside_case(dialect, events.c.state).in_([EventState.DELIVERED.value, EventState.CONSUMED.value]),
+        events.c.updated_at_ms <= bindparam("seen_by"),
+    )
 
 
 @cache
 def _of_case(dialect: str) -> Any:
-    query = select(events).where(events.c.instance_id == bindparam("instance_id"), events.c.state == bindparam("state"))
+    query = select(events).where(
+        events.c.instance_id == bindparam("instance_id"), beside_case(dialect, events.c.state) == bindparam("state")
+    )
     return locked(dialect, query.order_by(events.c.seq))
 
 

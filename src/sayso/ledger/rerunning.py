@@ -24,7 +24,7 @@ from sayso.ledger.identifiers import instance_id as make_instance_id
 from sayso.ledger.outbox import moment
 from sayso.ledger.planning import begun_anew
 from sayso.ledger.schema import case_keys, cases, claims, events, steps, tasks
-from sayso.ledger.statements import locked
+from sayso.ledger.statements import beside_case, locked
 from sayso.ledger.states import EventState
 from sayso.policy import passes_by_itself
 
@@ -121,7 +121,7 @@ _COUNT_GENERATION = update(case_keys).where(
 def _unclaimed(dialect: str) -> Any:
     query = select(events).where(
         events.c.instance_id == bindparam("instance_id"),
-        events.c.state == EventState.UNCLAIMED.value,
+        beside_case(dialect, events.c.state) == EventState.UNCLAIMED.value,
         events.c.answered_by.is_(None),
         events.c.topic.not_in([DIRECT, RECOVERED, OPERATOR]),  # their bytes are no events that could be routed
     )

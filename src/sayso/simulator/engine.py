@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -34,12 +34,28 @@ class Call:
     failures: int = 0
 
 
+@dataclass(eq=False, slots=True)
+class LastStep:
+    """The step that ends a case, to be taken by a worker within the turn that asked for it; the instance has its lock meanwhile."""
+
+    instance: Instance
+    asked: Asked
+    entry: tuple[str, Any] | None
+    """What the turn is about; None: the beginning."""
+    before: tuple[int, int]
+    """How many entries and wishes the instance had before the turn."""
+    came: list[tuple[str, Any]] = field(default_factory=list)
+    """What has come for it meanwhile."""
+
+
 class SimulatedEngine:
-    """An `Engine`; `activities` waits for workers, `tick` lets time pass."""
+    """An `Engine`; `activities` and `last_steps` wait for workers, `tick` lets time pass."""
 
     def __init__(self, workflows: Mapping[str, Workflow], scheduler: Scheduler) -> None:
         self.instances: dict[str, Instance] = {}
         self.activities: deque[Call] = deque()
+        self.last_steps: deque[LastStep] = deque()
+        self._in_turn: dict[Instance, LastStep] = {}
         self._workflows = workflows
         self._scheduler = scheduler
         self._clock = scheduler.clock
@@ -135,11 +151,15 @@ class SimulatedEngine:
         while self._begun or self._inbox:
             while self._begun:
                 instance = self._begun.popleft()
-                self._perform(instance, instance.begin())
+                self._perform(instance, instance.begin(), None, (0, 0))
             if self._inbox:
                 instance, kind, content = self._inbox.popleft()
+                if instance in self._in_turn:
+                    self._in_turn[instance].came.append((kind, content))
+                    continue
                 entry: Entry = (self._clock.now, kind, content)
-                self._perform(instance, instance.take(entry))
+                before = (len(instance.history), len(instance.asked))
+                self._perform(instance, instance.take(entry), (kind, content), before)
 
     @property
     def has_turns(self) -> bool:
@@ -186,7 +206,44 @@ class SimulatedEngine:
             if instance.status == "RUNNING":
                 instance.forget()
 
-    def _perform(self, instance: Instance, asked: list[Asked]) -> None:
+    def end_turn(self, step: LastStep, answer: Any) -> None:
+        """A worker has taken the step, and this ends the instance, or the engine calls the activity."""
+        self._let_go(step)
+        instance = step.instance
+        if instance.status == "RUNNING" and not instance.take_in_turn(step.asked, answer, self._clock.now):
+            self.activities.append(Call(instance, step.asked))
+
+    def leave_to_engine(self, step: LastStep) -> None:
+        """It did not go well: the turn ends with what it asked for."""
+        self._let_go(step)
+        self.activities.append(Call(step.instance, step.asked))
+
+    def undo_turn(self, step: LastStep) -> None:
+        """The worker is gone, or its answer was lost: the turn was never stored, and is run again, before what came meanwhile."""
+        self._let_go(step)
+        if step.instance.status != "RUNNING":
+            return
+        step.instance.undo(*step.before)
+        if step.entry is None:
+            self._begun.appendleft(step.instance)
+        else:
+            self._inbox.appendleft((step.instance, *step.entry))
+
+    def _let_go(self, step: LastStep) -> None:
+        del self._in_turn[step.instance]
+        self._inbox.extendleft((step.instance, *came) for came in reversed(step.came))
+
+    def _is_taken_in_turn(self, instance: Instance, asked: list[Asked]) -> bool:
+        share = self._scheduler.weather.taken_in_turn
+        if not share or len(asked) != 1 or asked[0].activity is None or asked[0].attempts is not None or instance.runs > 1:
+            return False
+        return asked[0].content.get("closing") is not None and self._scheduler.rng.random() < share
+
+    def _perform(self, instance: Instance, asked: list[Asked], entry: tuple[str, Any] | None, before: tuple[int, int]) -> None:
+        if self._is_taken_in_turn(instance, asked):
+            step = self._in_turn[instance] = LastStep(instance, asked[0], entry, before)
+            self.last_steps.append(step)
+            return
         for each in asked:
             if each.activity is not None:
                 self.activities.append(Call(instance, each))

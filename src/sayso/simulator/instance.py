@@ -147,6 +147,24 @@ class Instance:
         self.updated_at = entry[0]
         return self._advance(lambda: self._tell(entry), entry[0])
 
+    def take_in_turn(self, asked: Asked, answer: Any, now: datetime) -> bool:
+        """The turn in hand goes on with the answer of what it asked for, which no history has. False: it did not end with it, so that
+        the turn is as it was, and the engine is asked.
+        """
+        if self._generator is None:
+            self._replay()
+        before = list(self.asked)
+        self._advance(lambda: self._tell((now, "answered", (asked.number, answer))), now)
+        if self.status == "RUNNING":
+            self.asked = before
+            self.forget()
+        return self.status != "RUNNING"
+
+    def undo(self, entries: int, asked: int) -> None:
+        """The turn in hand is not stored: it has so many entries and wishes as before."""
+        del self.history[entries:], self.asked[asked:]
+        self.forget()
+
     def forget(self) -> None:
         """The worker that had it in memory is gone."""
         self._generator = self._awaited = None

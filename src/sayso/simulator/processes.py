@@ -19,7 +19,7 @@ from sayso.ledger import Ledger
 from sayso.ledger.cases import Rules
 from sayso.services import PartnerClient
 from sayso.settings import Settings
-from sayso.simulator.engine import Call, SimulatedEngine
+from sayso.simulator.engine import Call, LastStep, SimulatedEngine
 from sayso.simulator.instance import Asked
 from sayso.simulator.partners import SimulatedPartners
 from sayso.simulator.publisher import SimulatedPublisher
@@ -128,7 +128,7 @@ class SubscribersReplica:
         self._driver = Driver(ledger, world.engine, world.settings, self._pool, lambda: clock.seconds)
         self._reconciler = Reconciler(ledger, world.engine, world.bindings, world.settings, lambda: clock.seconds, lambda: clock.now)
         self._outbox = OutboxPublisher(ledger, world.publisher, settings)
-        self._router = Router(ledger, world.bindings, world.rules, lambda: None)
+        self._router = Router(ledger, world.bindings, world.rules, lambda _more: None)
         self._receive = receiver(ledger, lambda: None)
 
     def receive(self, topic: str, body: bytes, answered: Callable[[bool], None]) -> None:
@@ -154,7 +154,7 @@ class SubscribersReplica:
 
     def publish(self) -> None:
         """Wake the publishing lane."""
-        self._lanes.turn("publish", self._outbox.work)
+        self._lanes.turn("publish", lambda: self._outbox.work() is True)
 
     def reconcile(self) -> None:
         """Wake the reconciling lane."""
@@ -212,6 +212,29 @@ class WorkerReplica:
         self.process.in_hand[run] = lambda: engine.try_again(call)
         self._saw(call.asked)
         self._world.scheduler.spawn(self.process, run)
+
+    def take_last_step(self, step: LastStep) -> None:
+        """Take it within its turn; what does not go well is the engine's."""
+        engine, scheduler = self._world.engine, self._world.scheduler
+
+        def run() -> None:
+            assert step.asked.activity is not None
+            try:
+                answer = self._activities[step.asked.activity](None, step.asked.content)
+            except SaysoError:
+                self.process.in_hand.pop(run)
+                engine.leave_to_engine(step)
+                return
+            scheduler.point()
+            self.process.in_hand.pop(run)
+            if scheduler.rng.random() < scheduler.weather.lost_answer:
+                engine.undo_turn(step)
+            else:
+                engine.end_turn(step, answer)
+
+        self.process.in_hand[run] = lambda: engine.undo_turn(step)
+        self._saw(step.asked)
+        scheduler.spawn(self.process, run)
 
     def notify(self) -> None:
         """Wake the notices lane."""

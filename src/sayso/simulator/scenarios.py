@@ -65,6 +65,14 @@ bound while its case is started, driven, let go or closed. Pauses are as long as
 has many meetings. Mostly a case gets a single decision, and payments wait for it before it opens, because the next event of a case
 makes good what was forgotten of the one before. Kills are left in, what merely repeats a call is left out.
 """
+LAST_STEPS = Scenario(weather={"taken_in_turn": 0.8, "crash": 0.0015})
+"""Workers take most last steps within the turn (ADR 0014), and are killed as often as in the worst weather."""
 SCENARIOS: Mapping[str, Scenario] = MappingProxyType(
-    {USUAL: Scenario(), "deadlines": DEADLINES, "collisions": COLLISIONS, "stages": Scenario(beside_deadline=0.4, stages=True)}
+    {
+        USUAL: Scenario(),
+        "deadlines": DEADLINES,
+        "collisions": COLLISIONS,
+        "stages": Scenario(beside_deadline=0.4, stages=True),
+        "last_steps": LAST_STEPS,
+    }
 )

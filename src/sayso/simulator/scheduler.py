@@ -44,6 +44,8 @@ class Weather:
     delay: float = 0.3
     jump: float = 0.01
     amnesia: float = 0.0
+    taken_in_turn: float = 0.0
+    """How often a worker takes a last step within its turn."""
     notices: bool = True
     pauses_ms: tuple[int, ...] = (50, 1_000, 5_000, 30_000)
 

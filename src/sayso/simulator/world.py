@@ -165,6 +165,8 @@ class World:
             self._wake_lanes(subscribers)
         if workers:
             self.engine.take_turns()
+            while self.engine.last_steps:
+                self.rng.choice(workers).take_last_step(self.engine.last_steps.popleft())
             while self.engine.activities:
                 self.rng.choice(workers).perform(self.engine.activities.popleft())
             if self.weather.notices and self.database.has_due("notices", self.clock.now_ms):

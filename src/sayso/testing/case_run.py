@@ -17,6 +17,7 @@ from sayso.policy import POLICIES
 from sayso.settings import Settings
 from sayso.testing.workflow_run import WorkflowRun
 from sayso_worker.registry import STEPS, WORKFLOWS
+from sayso_worker.steady_executor import SteadyExecutor
 
 OPENED_AT = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 
@@ -38,6 +39,7 @@ class CaseRun:
         failures: Mapping[str, str] | None = None,
         approval: ApprovalPlan | None = None,
         replanned: ApprovalPlan | None = None,
+        executor: type[SteadyExecutor] = SteadyExecutor,
     ) -> None:
         self._failures = failures or {}
         self.pending: list[int] = []
@@ -59,6 +61,7 @@ class CaseRun:
             activities,
             instance_id=self.case.instance_id,
             start=opened_at,
+            executor=executor,
         )
 
     def event(self, name: str, received_at: datetime | None = None, **data: Any) -> tuple[str, dict[str, Any]]:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from dapr.ext.workflow import DaprWorkflowContext
@@ -60,7 +61,14 @@ class WorkflowRun:
     """A running instance. Activities answer at once, except inside `with run.busy():`."""
 
     def __init__(
-        self, workflow: Workflow, workflow_input: Any, activities: ActivityTable, *, instance_id: str, start: datetime
+        self,
+        workflow: Workflow,
+        workflow_input: Any,
+        activities: ActivityTable,
+        *,
+        instance_id: str,
+        start: datetime,
+        executor: type[SteadyExecutor] = SteadyExecutor,
     ) -> None:
         self.instance_id = instance_id
         self.now = self.created_at = start.astimezone(UTC)
@@ -72,7 +80,10 @@ class WorkflowRun:
         self.runs = 1
         """One more each time that it continued as new."""
         self._activities = activities
+        self._executor = executor
         self._registry = _Registry()
+        for name in activities:
+            self._registry.add_named_activity(name, partial(self._called_in_turn, name))
         self._registry.add_named_orchestrator("workflow", lambda ctx, value: workflow(DaprWorkflowContext(ctx), value))
         self._history: list[Any] = []
         self._turns: list[_Turn] = []
@@ -158,7 +169,13 @@ class WorkflowRun:
                 raise NotDeterministicError(f"turn {number} of {self.instance_id} asked for something else: {again}")
 
     def _execute(self, history: list[Any], new_events: list[Any]) -> Any:
-        return SteadyExecutor(self._registry, _log).execute(self.instance_id, history, new_events)
+        return self._executor(self._registry, _log).execute(self.instance_id, history, new_events)
+
+    def _called_in_turn(self, name: str, _ctx: Any, value: Any) -> Any:
+        """By an executor that takes steps itself."""
+        answer = self._activities[name](None, value)
+        self.calls.append(Call(name, value, answer))
+        return answer
 
     def _turn(self, events: list[Any]) -> None:
         if self.has_ended:

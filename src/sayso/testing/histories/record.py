@@ -48,6 +48,10 @@ STACKS: Mapping[str, Mapping[str, str]] = MappingProxyType(
 )
 
 
+EVERY_STEP: Mapping[str, str] = MappingProxyType({"SAYSO_LAST_STEPS_IN_TURN": "false"})
+"""A history is to have every step, also the last, which workers take without the engine (ADR 0014)."""
+
+
 class NotAsExpectedError(AssertionError):
     """A scenario did not come to its end."""
 
@@ -55,7 +59,7 @@ class NotAsExpectedError(AssertionError):
 def record(scenarios: Sequence[Scenario], state_dir: Path, say: Callable[[str], None]) -> Iterator[tuple[Scenario, dict[str, Any]]]:
     """Play and record them, stack after stack."""
     for name in sorted({scenario.stack for scenario in scenarios}):
-        with running_stack(state_dir / name, env_overrides=STACKS[name], fresh=True) as stack:
+        with running_stack(state_dir / name, env_overrides={**STACKS[name], **EVERY_STEP}, fresh=True) as stack:
             recorder = _Recorder(stack)
             for scenario in (one for one in scenarios if one.stack == name):
                 say(scenario.title)
