@@ -58,6 +58,9 @@ class BindingRule(ConfigModel):
     on_restart: Literal["refuse", "new_generation"] | None = Field(
         None, description="`new_generation`: a new request for an ended case opens another case."
     )
+    signature: Literal["required", "off"] | None = Field(
+        None, description="`required`: only with the signature of a sender of `senders.yaml` that may say so."
+    )
 
 
 class BindingsFile(ConfigModel):
@@ -285,6 +288,7 @@ def _treatment_of(rule: BindingRule, contract: WorkflowContract | None, event_na
         on_late=on_late_of(rule.on_late, contract.events.get(event_name) if contract else None, file, at),
         alarms_on_duplicate=rule.on_duplicate == "alarm",
         restarts=rule.on_restart == "new_generation",
+        signed=rule.signature == "required",
     )
 
 

@@ -55,6 +55,8 @@ class Treatment:
     on_late: Answer | None = None
     alarms_on_duplicate: bool = False
     restarts: bool = False
+    signed: bool = False
+    """Only with a signature of an entitled sender (`sayso.signing`)."""
 
 
 def early_of(text: str | None, file: ConfigFile, at: Location) -> tuple[bool, timedelta | None]:

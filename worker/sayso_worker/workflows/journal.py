@@ -14,6 +14,7 @@ from typing import Any
 
 from dapr.ext.workflow import DaprWorkflowContext, RetryPolicy, TaskFailedError
 
+from sayso.contracts.signed import Matter, request_hash
 from sayso.contracts.workflow_io import (
     ANSWERS_TO,
     RECORDED_AT,
@@ -104,6 +105,10 @@ class Journal:
         """The workflow's own time: the same in every replay."""
         now: datetime = self.ctx.current_utc_datetime
         return now if now.tzinfo else now.replace(tzinfo=UTC)
+
+    def matter(self) -> Matter:
+        """What a signed decision has to be about."""
+        return Matter(self.case.instance_id, self.case.generation, request_hash(self._input.request))
 
     def use(self, event: RaisedEvent) -> None:
         """The workflow acts on this event, whose data are what its contract made of them: they go into the step as they are."""

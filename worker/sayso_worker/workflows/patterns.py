@@ -72,7 +72,7 @@ def await_decision(journal: Journal, mailbox: Mailbox, requester: str | None, ev
     deadline = journal.case.opened_at + timedelta(seconds=journal.plan.approval_timeout_seconds)
     plan = journal.plan
     only_members_of = plan.approver_group if plan.approvers_only else None
-    stage = Stage(journal.case.workflow, requester, deadline, plan.accept_raw_raise, only_members_of)
+    stage = Stage(journal.case.workflow, requester, deadline, plan.accept_raw_raise, only_members_of, journal.matter)
 
     def judge(event: RaisedEvent) -> Decision | Withdrawn | Refused:
         return _withdraw(stage, event) if event.name == WITHDRAW_EVENT else decide(stage, event)
