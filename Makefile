@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -m pytest
 # Three for the stacks, which mostly wait (tests/stack_lanes.py), and one for everything else.
 WORKERS ?= 4
 
-.PHONY: help run demo stop test check format docs bench faults sagas proof setup runtime lock clean
+.PHONY: help run demo stop test check format docs bench faults sagas proof forgeries setup runtime lock clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -57,6 +57,9 @@ faults: runtime ## Kill, pause and cut off the real parts under load (FAULTS="--
 
 sagas: runtime ## Sagas that fail everywhere and a worker that is killed between steps; the books must balance (SAGAS="--seeds 20")
 	@$(BIN)/python -m sayso.testing.saga_run $(SAGAS)
+
+forgeries: setup ## Try 100,000 forged decisions and write docs/proof/forgeries.md (FORGERIES="--count 1000")
+	@$(BIN)/python -m sayso.testing.forging $(FORGERIES)
 
 lock: ## Write uv.lock anew
 	@$(BIN)/uv lock

@@ -225,7 +225,10 @@ class Settings(BaseSettings):
     early_hold: timedelta = Field(
         timedelta(days=7), gt=timedelta(0), le=LONGEST, description="How long an early event waits for its case."
     )
-    accept_raw_raise: bool = Field(True, description="Accept events raised, and cases started, through Dapr's own workflow API.")
+    accept_raw_raise: bool = Field(
+        False,
+        description="Accept events raised, and cases started, through Dapr's own workflow API, where nobody signs: for one machine.",
+    )
     approvers_only: bool = Field(
         False, description="Take decisions only of members of the group that is asked (directory.yaml), looked up at delivery."
     )

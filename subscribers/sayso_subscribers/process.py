@@ -21,6 +21,7 @@ from sayso.ledger.opening import PATIENCE_SECONDS
 from sayso.metrics import serve_metrics
 from sayso.publisher import DaprPublisher
 from sayso.settings import Settings
+from sayso.signing.startup import check_senders
 from sayso_subscribers.dispatcher import STOP_SECONDS, Dispatcher
 from sayso_subscribers.intake_watch import Intake, IntakeWatch
 from sayso_subscribers.ledger_metrics import IntakeCollector, LedgerCollector
@@ -38,6 +39,7 @@ STREAMS_INTERVAL = timedelta(seconds=2)
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT."""
     bindings = load_bindings(settings.config_dir / "bindings.yaml")
+    check_senders(bindings, settings, may_create=True)
     ledger = open_ledger(settings.ledger_url, PATIENCE_SECONDS)
     engine = DaprEngine(settings.dispatcher.engine_timeout)
     publisher = DaprPublisher(settings.pubsub)

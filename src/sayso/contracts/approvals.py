@@ -57,3 +57,4 @@ class ApprovalRequested(Payload):
     requester: Person | None = None
     due_at: datetime
     request: dict[str, Any]
+    request_hash: str | None = None

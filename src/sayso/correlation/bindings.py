@@ -122,6 +122,11 @@ class Bindings:
         return (*self.topics, DAPR_DEAD_LETTERS)
 
     @property
+    def needs_signatures(self) -> bool:
+        """Whether any rule takes only what is signed."""
+        return any(rule.treatment.signed_on is not None for rule in self.rules)
+
+    @property
     def answer_topics(self) -> frozenset[str]:
         """The topics of the events that `on_late` publishes."""
         return frozenset(rule.treatment.on_late.topic for rule in self.rules if rule.treatment.on_late is not None)
@@ -288,7 +293,7 @@ def _treatment_of(rule: BindingRule, contract: WorkflowContract | None, event_na
         on_late=on_late_of(rule.on_late, contract.events.get(event_name) if contract else None, file, at),
         alarms_on_duplicate=rule.on_duplicate == "alarm",
         restarts=rule.on_restart == "new_generation",
-        signed=rule.signature == "required",
+        signed_on=rule.topic if rule.signature == "required" else None,
     )
 
 

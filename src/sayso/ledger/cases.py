@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import Row, bindparam, insert, select, update
 
+from sayso.contracts.signed import request_hash
 from sayso.contracts.workflow_io import CaseInput, CaseRef
 from sayso.correlation.verdict import Resume, Start
 from sayso.ledger import audit
@@ -139,6 +140,7 @@ def ask_for_approval(tx: Transaction, case_input: CaseInput, opened_at_ms: int) 
             "requester": case_input.request.get("requester"),
             "due_at": moment(due_at_ms).isoformat(),
             "request": case_input.request,
+            "request_hash": request_hash(case_input.request),
         },
     )
     notify(

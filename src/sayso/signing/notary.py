@@ -1,6 +1,6 @@
 """The notary: a verdict that needs a signature stands only if the signature holds.
 
-In: correlation's verdict, the topic, when the event arrived. Out: the same verdict, with the verified sender beside the decision; or
+In: correlation's verdict, and when the event arrived. Out: the same verdict, with the verified sender beside the decision; or
 `Rejected` with a reason that says what to change. Called before the identity is claimed, so that a forger cannot burn an id.
 """
 
@@ -16,17 +16,17 @@ from sayso.contracts.cloudevent import IncomingEvent
 from sayso.contracts.signed import SIGNED, Signed, json_hash, request_hash
 from sayso.correlation.verdict import Record, Rejected, Resume, Start, Unmatched, Verdict
 from sayso.errors import MalformedError
-from sayso.settings import SigningSettings
+from sayso.settings import Settings, SigningSettings
 from sayso.signing.claims import Claims, read_claims
-from sayso.signing.senders import SenderRule, Senders
+from sayso.signing.senders import FILE_NAME, LiveSenders, SenderRule, Senders
 from sayso.signing.tokens import verified
 
 ATTRIBUTE = "signature"
 """The extension attribute of the CloudEvent. A text, so that it passes every system that passes CloudEvents on."""
 NAMES_THE_CASE = frozenset({"order_id", "request_id", "task_id", "workflow", "key"})
 """Fields of a decision that are not decided: the claim `case` has them."""
-Vouch = Callable[[Verdict, str, datetime], Verdict]
-"""Verdict, topic, time of arrival → the verdict that counts."""
+Vouch = Callable[[Verdict, datetime], Verdict]
+"""Verdict, time of arrival → the verdict that counts."""
 
 
 class HasSenders(Protocol):
@@ -43,12 +43,12 @@ class Notary:
         self._senders = senders
         self._settings = settings
 
-    def vouch(self, verdict: Verdict, topic: str, received_at: datetime) -> Verdict:
+    def vouch(self, verdict: Verdict, received_at: datetime) -> Verdict:
         """See the module. What needs no signature passes as it is."""
-        if isinstance(verdict, Rejected | Unmatched) or not verdict.treatment.signed:
+        if isinstance(verdict, Rejected | Unmatched) or verdict.treatment.signed_on is None:
             return verdict
         try:
-            return self._vouched(verdict, topic, received_at)
+            return self._vouched(verdict, verdict.treatment.signed_on, received_at)
         except MalformedError as error:
             return Rejected(str(error), verdict.event, verdict.binding)
 
@@ -97,9 +97,14 @@ class Notary:
             raise MalformedError(f"its signature was good until {_time(claims.exp)}, and it came at {_time(arrived)}: decide anew")
 
 
-def unchecked(verdict: Verdict, topic: str, received_at: datetime) -> Verdict:
+def notary_of(settings: Settings) -> Notary:
+    """The notary of this installation. It reads `senders.yaml` only for what needs a signature."""
+    return Notary(LiveSenders(settings.config_dir / FILE_NAME, settings.state_dir), settings.signing)
+
+
+def unchecked(verdict: Verdict, received_at: datetime) -> Verdict:
     """For who has nobody to keep out: simulations and measurements of what is behind the notary."""
-    del topic, received_at
+    del received_at
     return verdict
 
 

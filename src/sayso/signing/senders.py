@@ -136,14 +136,18 @@ def read_rules(path: Path) -> tuple[SendersFile, ConfigFile]:
     return written, file
 
 
-def load_senders(path: Path, state_dir: Path) -> Senders:
-    """Read the file and its secrets; `ConfigurationError` with file and line for what is missing, empty or of another kind."""
+def load_senders(path: Path, state_dir: Path, *, local_may_be_missing: bool = False) -> Senders:
+    """Read the file and its secrets; `ConfigurationError` with file and line for what is missing, empty or of another kind.
+
+    The files of the state folder come with the first start: who only looks before it may pass over them.
+    """
     written, file = read_rules(path)
     keys: dict[str, Key] = {}
     for name, sender in written.senders.items():
         for index, rule in enumerate(sender.keys):
             at: Location = ("senders", name, "keys", index)
-            material = None if rule.revoked else _material(rule, _text_of(rule, file, at, state_dir), file, at)
+            later = local_may_be_missing and rule.state_file is not None and not (state_dir / rule.state_file).exists()
+            material = None if rule.revoked or later else _material(rule, _text_of(rule, file, at, state_dir), file, at)
             keys[rule.id] = Key(name, rule.id, rule.algorithm, material)
     return Senders(written.senders, keys)
 
@@ -155,6 +159,17 @@ def place_of(rule: KeyRule, config_dir: Path, state_dir: Path) -> Path | None:
     return config_dir / rule.file if rule.file is not None else None
 
 
+def problem_of(rule: KeyRule, config_dir: Path, state_dir: Path) -> str | None:
+    """What is wrong with one key, by itself; None when it can be used."""
+    path = config_dir / FILE_NAME
+    file = ConfigFile(path)
+    try:
+        _material(rule, _text_of(rule, file, (), state_dir), file, ())
+    except ConfigurationError as error:
+        return str(error).partition(": ")[2]
+    return None
+
+
 def _text_of(rule: KeyRule, file: ConfigFile, at: Location, state_dir: Path) -> str:
     if rule.env is not None:
         text, place, advice = os.environ.get(rule.env, ""), f"the environment variable {rule.env}", "set it"
@@ -163,7 +178,7 @@ def _text_of(rule: KeyRule, file: ConfigFile, at: Location, state_dir: Path) -> 
         path = place_of(rule, file.path.parent, state_dir)
         assert path is not None, "a key has a reference"
         where = (*at, "state_file" if rule.state_file is not None else "file")
-        place, advice = str(path), f"make it: sayso keys new {at[1]}"
+        place, advice = str(path), f"make it: sayso keys new {at[1] if at else ''}".strip()
         try:
             text = path.read_text(encoding="ascii")
         except (OSError, UnicodeDecodeError) as error:

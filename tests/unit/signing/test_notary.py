@@ -29,7 +29,7 @@ NOTARY = Notary(COMPANY, SETTINGS)
 
 def judged(event: dict[str, Any], topic: str = APPROVALS, *, later: timedelta = timedelta(0)) -> Verdict:
     bindings = demanding(SHIPPED)
-    return NOTARY.vouch(correlate(bindings, topic, json.dumps(event).encode()), topic, NOW + later)
+    return NOTARY.vouch(correlate(bindings, topic, json.dumps(event).encode()), NOW + later)
 
 
 def why_rejected(event: dict[str, Any], **more: Any) -> str:
@@ -127,9 +127,9 @@ class TestOtherEvents:
 
     @staticmethod
     def judged(event: dict[str, Any]) -> Verdict:
-        rules = tuple(replace(rule, treatment=replace(rule.treatment, signed=True)) for rule in SHIPPED.rules)
+        rules = tuple(replace(rule, treatment=replace(rule.treatment, signed_on=rule.topic)) for rule in SHIPPED.rules)
         verdict = correlate(replace(SHIPPED, rules=rules), "payments", json.dumps(event).encode())
-        return NOTARY.vouch(verdict, "payments", NOW)
+        return NOTARY.vouch(verdict, NOW)
 
     @staticmethod
     def signed(event: dict[str, Any], **changed: Any) -> dict[str, Any]:
@@ -160,8 +160,8 @@ class TestOtherEvents:
     def test_a_digit_beyond_what_a_double_holds_is_another_number(self) -> None:
         event = self.signed(self.paid(1200.5))
         body = json.dumps(event).replace("1200.5", "1200.50000000000000001").encode()
-        rules = tuple(replace(rule, treatment=replace(rule.treatment, signed=True)) for rule in SHIPPED.rules)
-        verdict = NOTARY.vouch(correlate(replace(SHIPPED, rules=rules), "payments", body), "payments", NOW)
+        rules = tuple(replace(rule, treatment=replace(rule.treatment, signed_on=rule.topic)) for rule in SHIPPED.rules)
+        verdict = NOTARY.vouch(correlate(replace(SHIPPED, rules=rules), "payments", body), NOW)
         assert isinstance(verdict, Rejected)
 
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import yaml
 from joserfc.jwk import OctKey, OKPKey
 
 from sayso.contracts.signed import Matter
@@ -19,7 +21,7 @@ from sayso.correlation.verdict import Resume
 from sayso.gate import Decision, Stage, decide
 from sayso.settings import SigningSettings
 from sayso.signing.notary import Notary
-from sayso.signing.senders import KeyRule, SenderRule, Senders
+from sayso.signing.senders import FILE_NAME, KeyRule, SenderRule, Senders
 from sayso.signing.tokens import Key
 
 APPROVALS, DECIDED = "approvals", "sayso.approval.decided.v1"
@@ -32,7 +34,8 @@ SETTINGS = SigningSettings(audience="shop.example")
 def demanding(bindings: Bindings) -> Bindings:
     """The same bindings, with a signature on whatever comes on `approvals`."""
     rules = (
-        replace(rule, treatment=replace(rule.treatment, signed=True)) if rule.topic == APPROVALS else rule for rule in bindings.rules
+        replace(rule, treatment=replace(rule.treatment, signed_on=rule.topic)) if rule.topic == APPROVALS else rule
+        for rule in bindings.rules
     )
     return replace(bindings, rules=tuple(rules))
 
@@ -61,6 +64,24 @@ class Company:
         """For the notary."""
         return self.senders
 
+    def write_senders(self, config_dir: Path) -> None:
+        """Add its senders, with what others may know of their keys, to a configuration's `senders.yaml`."""
+        path = config_dir / FILE_NAME
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        for name, rule in self.senders.rules.items():
+            keys = [self._written(key, config_dir) for key in self.senders.keys.values() if key.sender == name]
+            document["senders"][name] = rule.model_dump(mode="json", exclude={"keys"}, exclude_none=True) | {"keys": keys}
+        path.write_text(yaml.safe_dump(document), encoding="utf-8")
+
+    @staticmethod
+    def _written(key: Key, config_dir: Path) -> dict[str, Any]:
+        file = config_dir / f"{key.id}.key"
+        if isinstance(key.material, OKPKey):
+            file.write_bytes(key.material.as_pem(private=False))
+        elif key.material is not None:
+            file.write_text(key.material.raw_value.hex(), encoding="ascii")
+        return {"id": key.id, "algorithm": key.algorithm, "file": file.name, "revoked": key.material is None}
+
 
 def _rule(**said: Any) -> SenderRule:
     return SenderRule(keys=(KeyRule(id="elsewhere", env="ELSEWHERE"),), **said)
@@ -79,7 +100,7 @@ class Door:
 
     def let_in(self, body: bytes, topic: str = APPROVALS) -> tuple[str, Decision] | None:
         """The identity and the decision of an event that got in."""
-        verdict = self._notary.vouch(correlate(self._bindings, topic, body), topic, NOW)
+        verdict = self._notary.vouch(correlate(self._bindings, topic, body), NOW)
         if not isinstance(verdict, Resume) or (verdict.workflow, verdict.key) != (WORKFLOW, KEY):
             return None
         identity = verdict.event.identity

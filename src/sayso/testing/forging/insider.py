@@ -34,7 +34,7 @@ class Insider(Writer):
         )
 
     def other_time(self) -> Event:
-        now = int(self.case.now.timestamp())
+        now = int(self.case.seconds)
         day = 86_400
         iat, exp = self.rng.choice(
             (

@@ -10,7 +10,6 @@ import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from joserfc.jwk import OKPKey
@@ -32,7 +31,8 @@ class Case:
     instance: str = INSTANCE
     request_hash: str = HASH
     audience: str = SETTINGS.audience
-    now: datetime = NOW
+    seconds: float = NOW.timestamp()
+    """What the clock says."""
 
 
 @dataclass
@@ -57,7 +57,7 @@ class Writer:
 
     def claims(self, event: Event, sender: str = "erp") -> dict[str, Any]:
         """What an honest signature of this event says."""
-        issued = int(self.case.now.timestamp())
+        issued = int(self.case.seconds)
         decided = {name: value for name, value in event["data"].items() if name in ("approved", "approver", "reason")}
         return {
             "iss": sender,
