@@ -97,11 +97,14 @@ def test_a_refused_decision_says_why(terminal: Terminal, system: RunningSystem) 
     assert "has ended (rejected" in terminal.sayso("decide", order, "approve", "--as", "bob", code=4)
 
 
-def test_an_early_decision_is_held_and_then_used(terminal: Terminal, system: RunningSystem) -> None:
+def test_an_early_decision_is_held_and_then_used(terminal: Terminal, system: RunningSystem, tmp_path: Path) -> None:
     order = fresh("PO")
-    held = terminal.json("decide", order, "reject", "--as", "bob", "--workflow", PURCHASES)
+    asked = purchase(order)
+    assert "--about FILE" in terminal.sayso("decide", order, "reject", "--as", "bob", "--workflow", PURCHASES, code=2)
+    about = ("--workflow", PURCHASES, "--about", file_of(tmp_path, asked))
+    held = terminal.json("decide", order, "reject", "--as", "bob", *about)
     assert held["state"] == "held"
-    system.send(purchase(order))
+    system.send(asked)
     assert system.closed(order).outcome == "rejected"
     assert terminal.json("event", held["id"])["event"]["state"] == "consumed"
 

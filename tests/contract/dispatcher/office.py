@@ -21,7 +21,11 @@ from sayso.ledger.intake import receive
 from sayso.ledger.schema import cases, events
 from sayso.services import PartnerClient
 from sayso.settings import DispatcherSettings, ReconcilerSettings, Settings
+from sayso.signing.notary import Notary
+from sayso.signing.pen import Pen
+from sayso.testing.demo_signer import DemoSigner
 from sayso.testing.faults import FaultyEngine, FaultyPublisher
+from sayso.testing.forging.company import Company
 from sayso.testing.memory import MemoryEngine, MemoryPublisher
 from sayso_subscribers.dispatcher import Dispatcher
 from sayso_worker.activities.steps import confirm_deadline_activity, step_activity
@@ -41,6 +45,7 @@ SETTINGS = Settings(
 )
 WAIT_SECONDS = 60.0
 NUMBERS = count(1)
+COMPANY = Company()
 
 
 class MemoryPartners:
@@ -74,10 +79,12 @@ class Office:
         self.ledger = ledger
         self.settings = settings
         self.partners = MemoryPartners()
+        self._notary = Notary(COMPANY, settings.signing)
         self.real_engine = make_engine(ledger, self.partners)
         self.engine = FaultyEngine(self.real_engine)
         self.broker = MemoryPublisher()
         self.publisher = FaultyPublisher(self.broker)
+        self.signer = DemoSigner(BINDINGS, Pen(COMPANY.erp, self.settings.signing.audience))
         self._dispatchers: list[Dispatcher] = []
         self._ledgers: list[Ledger] = []
 
@@ -93,7 +100,8 @@ class Office:
             if number:
                 self._ledgers.append(ledger)
             ledger_id = read_ledger_id(ledger)
-            dispatcher = Dispatcher(ledger, self.engine, self.publisher, BINDINGS, settings or self.settings, ledger_id)
+            rules = settings or self.settings
+            dispatcher = Dispatcher(ledger, self.engine, self.publisher, BINDINGS, rules, ledger_id, self._notary.vouch)
             dispatcher.start()
             self._dispatchers.append(dispatcher)
 
@@ -111,9 +119,15 @@ class Office:
         self.receive_bytes(topic, json.dumps(event).encode())
 
     def receive_bytes(self, topic: str, original: bytes) -> None:
+        original = self.signer.sign(topic, original, self._second_case(topic))
         self.ledger.transact(partial(receive, topic=topic, original=original))
         for dispatcher in self._dispatchers:
             dispatcher.wake()
+
+    def _second_case(self, topic: str) -> str | None:
+        """A decision for a later case of its key has to name it; there is one matter an office."""
+        later = [case.instance_id for case in self.cases if case.generation > 1 and case.phase != "closed"]
+        return later[-1] if topic == "approvals" and later else None
 
     def buy(self, key: str = "PO-1", cost: int = 1200) -> None:
         order = {"order_id": key, "cost": cost, "product": "bolts", "quantity": 3, "currency": "EUR", "requester": "alice"}

@@ -77,6 +77,8 @@ def _decide(stage: Stage, order: Order) -> None:
     stage.heading("Bob approves it in another system, which publishes his decision on `approvals`")
     data = {"order_id": order.order_id, "approved": True, "approver": "bob", "reason": "needed for the new colleague"}
     event, body = foreign_event("/desk", DECISION, data)
+    case, _ = stage.case_in(order.order_id, lambda found: found.phase != "closed", "open", time.monotonic())
+    body = stage.sign("approvals", body, case)
     since = stage.publish("approvals", order.order_id, body)
     used, took = stage.event_in(event, ("consumed", "refused"), since)
     if used.state != "consumed":
