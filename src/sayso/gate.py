@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from sayso.contracts.payload import person_key
-from sayso.contracts.signed import Matter, not_about, signed_by
+from sayso.contracts.signed import Matter, channel_of, not_about, signed_by
 from sayso.contracts.workflow_io import RaisedEvent
 
 ONLY_BY_APPROVER = frozenset({"purchase_order_workflow"})
@@ -67,7 +67,7 @@ def decide(stage: Stage, event: RaisedEvent) -> Decision | Refused:
     if stage.only_members_of is not None and event.entitled is not True:
         looked = "it was raised past the ledger, where nobody looks up who is" if event.entitled is None else f"{approver} is not"
         return Refused(f"{looked} a member of {stage.only_members_of}, who are asked")
-    return Decision(approved, approver.strip(), reason if isinstance(reason, str) else None, event.channel)
+    return Decision(approved, approver.strip(), reason if isinstance(reason, str) else None, channel_of(event))
 
 
 def _about_something_else(stage: Stage, event: RaisedEvent) -> Refused | None:

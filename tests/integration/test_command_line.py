@@ -161,12 +161,13 @@ def test_both_processes_serve_metrics_and_status_says_what_waits(terminal: Termi
 def test_a_dead_event_is_replayed_on_the_running_stack_and_wakes_its_case(terminal: Terminal, system: RunningSystem) -> None:
     """A decision whose case comes after its time; the row's time is made to pass, which takes seven days."""
     order = fresh("PO")
-    early = decision(order_id=order)
+    asked, early = purchase(order), decision(order_id=order)
     system.send(early)
     held = system.settled(early, "held")
     system.ledger.transact(lambda tx: tx.run(update(events).where(events.c.seq == held.seq).values(due_at_ms=1)))
     system.settled(early, "expired")
-    system.open_purchase(order)
+    system.send(asked)
+    system.waiting_for("approval", order)
     assert "would be delivering" in terminal.sayso("dead", "replay", early["id"], "--dry-run")
     assert terminal.json("dead", "replay", early["id"], "--as", "alice")["events"][0]["done"] is True
     system.settled(early, "consumed")

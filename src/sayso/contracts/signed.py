@@ -43,6 +43,8 @@ class Matter:
     instance_id: str
     generation: int
     request_hash: str
+    retried: str | None = None
+    """The failed case that this one goes on with: what was signed for that one is about this one."""
 
 
 def signed_by(event: RaisedEvent) -> Signed | None:
@@ -55,9 +57,15 @@ def signed_by(event: RaisedEvent) -> Signed | None:
         return None
 
 
+def channel_of(event: RaisedEvent) -> str:
+    """The way that it came, in words for the audit log: `topic`, `topic, signed by erp`, `dapr-api`."""
+    signed = signed_by(event)
+    return f"{event.channel}, signed by {signed.sender}" if signed is not None else event.channel
+
+
 def not_about(signed: Signed, matter: Matter) -> str | None:
     """Why the signature speaks of something else; None when it is about this case and its request of now."""
-    if signed.instance is not None and signed.instance != matter.instance_id:
+    if signed.instance is not None and signed.instance not in (matter.instance_id, matter.retried):
         return f"it was signed for the case {signed.instance}, this is {matter.instance_id}"
     if signed.instance is None and matter.generation > 1:
         return f"it was signed for the first case of its key, this is {matter.instance_id}: sign the case (`case.instance`)"

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from sayso.contracts.catalog import DECISION_EVENTS
+from sayso.contracts.catalog import DECISION_EVENTS, WITHDRAW_EVENT
 from sayso.contracts.cloudevent import IncomingEvent
 from sayso.contracts.signed import SIGNED, Signed, json_hash, request_hash
 from sayso.correlation.verdict import Record, Rejected, Resume, Start, Unmatched, Verdict
@@ -81,6 +81,8 @@ class Notary:
             )
             return replace(verdict, payload=payload_of_now | {SIGNED: signed.model_dump(exclude_none=True)})
         _check_data(claims, event)
+        if isinstance(verdict, Resume) and verdict.event_name == WITHDRAW_EVENT:
+            _check_person(rule, key.sender, verdict.payload["requester"])
         return verdict
 
     def _check_times(self, claims: Claims, received_at: datetime) -> None:
@@ -163,9 +165,13 @@ def _decided(claims: Claims, verdict: Resume, rule: SenderRule, sender: str) -> 
     approver = verdict.payload.get("approver") or rule.person
     if approver is None:
         raise MalformedError(f"it names no approver, and {sender} stands for none: add `approver`, or `person` in senders.yaml")
-    if not rule.may_speak_for(approver):
-        raise MalformedError(f"{sender} may not speak for {_short(approver)}: `speaks_for` in senders.yaml says for whom it may")
+    _check_person(rule, sender, approver)
     return verdict.payload | {"approver": approver}
+
+
+def _check_person(rule: SenderRule, sender: str, person: str) -> None:
+    if not rule.may_speak_for(person):
+        raise MalformedError(f"{sender} may not speak for {_short(person)}: `speaks_for` in senders.yaml says for whom it may")
 
 
 def _equal(one: object, other: object) -> bool:

@@ -157,6 +157,22 @@ class TestOtherEvents:
         assert isinstance(verdict, Rejected)
         assert reason in verdict.reason
 
+    def test_a_withdrawal_comes_from_who_may_speak_for_the_requester(self) -> None:
+        data = {"order_id": KEY, "requester": "alice"}
+        event = {"specversion": "1.0", "id": "w-1", "source": "/erp", "type": "com.acme.purchase.withdrawn.v1", "data": data}
+        rules = tuple(replace(rule, treatment=replace(rule.treatment, signed_on=rule.topic)) for rule in SHIPPED.rules)
+        verdict = correlate(replace(SHIPPED, rules=rules), "purchases", json.dumps(event).encode())
+        assert isinstance(verdict, Resume)
+        for speaks_for, gets_in in (("any", True), (("bob",), False), (("ALICE",), True)):
+            company = Company()
+            own = company.senders.rules["erp"].model_copy(
+                update={"types": (event["type"],), "topics": ("purchases",), "speaks_for": speaks_for}
+            )
+            company.senders = replace(company.senders, rules={**company.senders.rules, "erp": own})
+            token = Pen(company.erp, SETTINGS.audience).sign(verdict, NOW)
+            signed = replace(verdict, event=replace(verdict.event, attributes=verdict.event.attributes | {"signature": token}))
+            assert isinstance(Notary(company, SETTINGS).vouch(signed, NOW), Resume) is gets_in
+
     def test_a_digit_beyond_what_a_double_holds_is_another_number(self) -> None:
         event = self.signed(self.paid(1200.5))
         body = json.dumps(event).replace("1200.5", "1200.50000000000000001").encode()

@@ -108,7 +108,8 @@ class Journal:
 
     def matter(self) -> Matter:
         """What a signed decision has to be about."""
-        return Matter(self.case.instance_id, self.case.generation, request_hash(self._input.request))
+        case = self.case
+        return Matter(case.instance_id, case.generation, request_hash(self._input.request), case.effects_of)
 
     def use(self, event: RaisedEvent) -> None:
         """The workflow acts on this event, whose data are what its contract made of them: they go into the step as they are."""

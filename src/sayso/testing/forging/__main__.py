@@ -20,7 +20,7 @@ from sayso.testing.forging.forger import Forger
 from sayso.testing.stack import PROJECT
 
 REPORT = PROJECT / "docs" / "proof" / "forgeries.md"
-HONEST = Decision(approved=True, approver="bob", reason="within budget", channel="topic")
+HONEST = Decision(approved=True, approver="bob", reason="within budget", channel="topic, signed by erp")
 
 
 @dataclass
