@@ -160,7 +160,7 @@ class SigningSettings(Section):
         description="The name of this installation in signatures (`aud`): what was signed for another one does not count here.",
     )
     clock_skew: timedelta = Field(
-        timedelta(minutes=1), ge=timedelta(0), le=timedelta(hours=1), description="How far a sender's clock may be off."
+        timedelta(minutes=15), ge=timedelta(0), le=timedelta(hours=1), description="How far a sender's clock and ours may differ."
     )
     lifetime_max: timedelta = Field(
         timedelta(days=7),

@@ -59,7 +59,7 @@ class RunningSystem:
         """Its bytes, signed by the demo sender if it is a decision; from then on the event has that signature."""
         for asked in requests_made():
             self.signer.note(topic_of(asked), encoded(asked))
-        if one["type"] not in EVENT_TYPES:
+        if one.get("type") not in EVENT_TYPES:
             return encoded(one)
         case = self._later_case_of(one)
         one.update(json.loads(self.signer.sign(topic_of(one), encoded(one), case)))

@@ -42,7 +42,7 @@ def requests_made() -> list[Event]:
     """The events that were written since somebody last asked: what is signed later may be about one of them."""
     taken = _made.copy()
     _made.clear()
-    return [one for one in taken if one["type"] in EVENT_TYPES and one["type"] != "sayso.approval.decided.v1"]
+    return [one for one in taken if one.get("type") in EVENT_TYPES and one["type"] != "sayso.approval.decided.v1"]
 
 
 def purchase(order_id: str, *, event_id: str | None = None, source: str = "/shop", **fields: Any) -> Event:

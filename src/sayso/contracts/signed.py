@@ -57,6 +57,11 @@ def signed_by(event: RaisedEvent) -> Signed | None:
         return None
 
 
+def beside(event: RaisedEvent) -> dict[str, Any]:
+    """What of the event's data is not the sender's words but the notary's."""
+    return {SIGNED: event.data[SIGNED]} if signed_by(event) is not None else {}
+
+
 def channel_of(event: RaisedEvent) -> str:
     """The way that it came, in words for the audit log: `topic`, `topic, signed by erp`, `dapr-api`."""
     signed = signed_by(event)

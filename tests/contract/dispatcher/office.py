@@ -84,7 +84,7 @@ class Office:
         self.engine = FaultyEngine(self.real_engine)
         self.broker = MemoryPublisher()
         self.publisher = FaultyPublisher(self.broker)
-        self.signer = DemoSigner(BINDINGS, Pen(COMPANY.erp, self.settings.signing.audience))
+        self.signer = DemoSigner(BINDINGS, Pen(COMPANY.erp, self.settings.signing.audience, timedelta(days=6)))
         self._dispatchers: list[Dispatcher] = []
         self._ledgers: list[Ledger] = []
 

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from sayso.contracts.catalog import WITHDRAW_EVENT, WORKFLOWS
 from sayso.contracts.payload import explain
+from sayso.contracts.signed import beside
 from sayso.contracts.workflow_io import DeadlineInput, RaisedEvent
 from sayso.gate import Decision, Refused, Stage, admit, came_late, decide, same_person
 from sayso_worker.workflows.journal import Journal, Yields
@@ -164,17 +165,19 @@ def _await(
 def _validated(journal: Journal, stage: Stage, event: RaisedEvent) -> RaisedEvent | Refused:
     """Hold every event to the contract of its name too: one raised past the ledger was validated by nobody.
 
-    Nothing that the contract does not know is left of it.
+    Nothing that the contract does not know is left of it, but for what the ledger's notary has put beside it.
     """
     refusal = admit(stage, event)
     if refusal is not None:
         return refusal
     contract = WORKFLOWS[journal.case.workflow]
+    proven = beside(event)
+    said = {name: value for name, value in event.data.items() if name not in proven}
     try:
-        payload = contract.events[event.name].model_validate({contract.key_field: journal.case.key, **event.data})
+        payload = contract.events[event.name].model_validate({contract.key_field: journal.case.key, **said})
     except ValidationError as error:
         return Refused(explain(error))
-    return event.model_copy(update={"data": payload.model_dump(mode="json")})
+    return event.model_copy(update={"data": payload.model_dump(mode="json") | proven})
 
 
 def _withdraw(stage: Stage, event: RaisedEvent) -> Withdrawn | Refused:

@@ -28,7 +28,7 @@ APPROVALS, DECIDED = "approvals", "sayso.approval.decided.v1"
 WORKFLOW, KEY, INSTANCE = "purchase_order_workflow", "PO-1", "po-PO-1-1-abc123"
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 HASH, OTHER_HASH = "ab" * 32, "cd" * 32
-SETTINGS = SigningSettings(audience="shop.example")
+SETTINGS = SigningSettings(audience="shop.example", clock_skew=timedelta(minutes=1))
 
 
 def demanding(bindings: Bindings) -> Bindings:
