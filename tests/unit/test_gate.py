@@ -196,7 +196,8 @@ class TestSigned:
         assert isinstance(answer, Refused)
         assert "it was signed for another request" in answer.reason
 
-    def test_without_an_instance_it_is_for_the_first_case_of_its_key(self) -> None:
+    def test_without_an_instance_it_is_for_the_first_case_of_its_key(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(TestSigned, "MATTER", Matter("case-2", generation=2, request_hash="a" * 64))
         answer = self.answer(instance=None)
         assert isinstance(answer, Refused)
         assert "it was signed for the first case of its key" in answer.reason

@@ -72,7 +72,7 @@ def not_about(signed: Signed, matter: Matter) -> str | None:
     """Why the signature speaks of something else; None when it is about this case and its request of now."""
     if signed.instance is not None and signed.instance not in (matter.instance_id, matter.retried):
         return f"it was signed for the case {signed.instance}, this is {matter.instance_id}"
-    if signed.instance is None and matter.generation > 1:
+    if signed.instance is None and matter.generation > 1 and matter.retried is None:
         return f"it was signed for the first case of its key, this is {matter.instance_id}: sign the case (`case.instance`)"
     if signed.request_hash != matter.request_hash:
         return (

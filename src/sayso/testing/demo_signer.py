@@ -6,10 +6,10 @@ same bytes always become the same bytes, so that a repetition stays one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from sayso.contracts.catalog import DECISION_EVENTS
 from sayso.contracts.signed import request_hash
@@ -59,6 +59,10 @@ class DemoSigner:
         verdict = correlate(self._bindings, topic, body)
         if isinstance(verdict, Start):
             self._asked.setdefault((verdict.workflow, verdict.key), request_hash(verdict.request))
+
+    def remember(self, workflow: str, key: str, request: Mapping[str, Any]) -> None:
+        """The request of a case that is there already, as its workflow has it."""
+        self._asked[workflow, key] = request_hash(request)
 
     def sign(self, topic: str, body: bytes, instance: str | None = None) -> bytes:
         """The bytes to send; `instance` is the case that is meant, where it is not the first of its key."""

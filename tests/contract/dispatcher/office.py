@@ -48,6 +48,13 @@ NUMBERS = count(1)
 COMPANY = Company()
 
 
+PURCHASE = "com.acme.purchase.requested.v1"
+
+
+def order_of(key: str, cost: int = 1200) -> dict[str, Any]:
+    return {"order_id": key, "cost": cost, "product": "bolts", "quantity": 3, "currency": "EUR", "requester": "alice"}
+
+
 class MemoryPartners:
     """The partner service: one effect a key."""
 
@@ -119,10 +126,17 @@ class Office:
         self.receive_bytes(topic, json.dumps(event).encode())
 
     def receive_bytes(self, topic: str, original: bytes) -> None:
+        if topic == "approvals":
+            self._remember_requests()
         original = self.signer.sign(topic, original, self._second_case(topic))
         self.ledger.transact(partial(receive, topic=topic, original=original))
         for dispatcher in self._dispatchers:
             dispatcher.wake()
+
+    def _remember_requests(self) -> None:
+        """However the cases came."""
+        for case in self.cases:
+            self.signer.remember(case.workflow, case.key, json.loads(case.input)["request"])
 
     def _second_case(self, topic: str) -> str | None:
         """A decision for a later case of its key has to name it; there is one matter an office."""
@@ -130,10 +144,12 @@ class Office:
         return later[-1] if topic == "approvals" and later else None
 
     def buy(self, key: str = "PO-1", cost: int = 1200) -> None:
-        order = {"order_id": key, "cost": cost, "product": "bolts", "quantity": 3, "currency": "EUR", "requester": "alice"}
-        self.receive("purchases", "com.acme.purchase.requested.v1", order)
+        self.receive("purchases", PURCHASE, order_of(key, cost))
 
     def decide(self, key: str = "PO-1", approver: str = "bob", *, approved: bool = True) -> None:
+        self.signer.note(
+            "purchases", json.dumps({"specversion": "1.0", "id": "o", "source": "/", "type": PURCHASE, "data": order_of(key)}).encode()
+        )
         data = {"order_id": key, "approved": approved, "approver": approver}
         self.receive("approvals", "sayso.approval.decided.v1", data)
 

@@ -60,7 +60,6 @@ def extracted(token: str, *_: object, **__: object) -> CompactSignature:
     ("place", "instead"),
     [
         ("sayso.signing.tokens.deserialize_compact", extracted),
-        ("sayso.signing.tokens._is_exact", lambda part: len(part) % 4 != 1),
         ("sayso.signing.notary._check_event", lambda *_: None),
         ("sayso.signing.notary._check_rights", lambda *_: None),
         ("sayso.signing.notary._check_case", lambda *_: None),
