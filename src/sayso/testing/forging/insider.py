@@ -39,8 +39,8 @@ class Insider(Writer):
         iat, exp = self.rng.choice(
             (
                 (now - 2 * day, now - day),
-                (now - 3600, now - 61),
-                (now + 61, now + day),
+                (now - 7200, now - 3600),
+                (now + 3600, now + day),
                 (now, now + 8 * day),
                 (now + 10, now),
                 (now, 10**18),
