@@ -358,3 +358,16 @@ def test_a_broken_file_is_named(tmp_path: Path, text: str, words: str) -> None:
 def test_a_missing_file_says_where_it_was_looked_for(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"bindings\.yaml: cannot be read \(No such file or directory\); is SAYSO_CONFIG_DIR"):
         load_bindings(tmp_path / "bindings.yaml")
+
+
+@pytest.mark.parametrize(
+    ("says", "signed_on"), [("", "approvals"), (", signature: none", None), (", signature: required", "approvals")]
+)
+def test_a_decision_is_signed_unless_its_binding_says_otherwise(tmp_path: Path, says: str, signed_on: str | None) -> None:
+    file = tmp_path / "bindings.yaml"
+    rule = "topic: approvals, type: a.decision.v1, key: event.id, resume: approval_workflow.approval_received"
+    other = "topic: payments, type: a.payment.v1, key: event.id, resume: purchase_order_workflow.payment_received"
+    file.write_text(f"bindings:\n  - {{name: decided, {rule}{says}}}\n  - {{name: paid, {other}}}\n")
+    bindings = load_bindings(file)
+    assert [rule.treatment.signed_on for rule in bindings.rules] == [signed_on, None]
+    assert bindings.needs_signatures is (signed_on is not None)

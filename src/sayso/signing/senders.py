@@ -119,7 +119,7 @@ class LiveSenders:
 def missing(path: Path) -> ConfigurationError:
     """Somebody has to sign, and the file that says who is not there."""
     return ConfigurationError(
-        f"{path}: not found, and a binding needs signatures: say there who may sign (docs/signing.md), or write `signature: off` there"
+        f"{path}: not found, and a binding needs signatures: say in it who may sign (docs/signing.md), or `signature: none` there"
     )
 
 

@@ -118,7 +118,7 @@ def test_a_key_that_is_revoked_in_the_file_counts_for_nothing_from_then_on(tmp_p
     file.write_text(SENDER + "      - {id: a, state_file: a.pem, revoked: true}\n")
     assert live.current().keys["a"].material is None
     file.unlink()
-    with pytest.raises(ConfigurationError, match="signature: off"):
+    with pytest.raises(ConfigurationError, match="signature: none"):
         live.current()
 
 
