@@ -230,6 +230,27 @@ class AuditSettings(Section):
     anchor_interval: timedelta = Field(timedelta(minutes=1), gt=timedelta(0), description="How often the chain's end is published.")
 
 
+class SigningSettings(Section):
+    """Signatures of decisions ([signing.md](signing.md)); who may sign is in `senders.yaml`."""
+
+    audience: str = Field(
+        "sayso-local",
+        min_length=1,
+        max_length=100,
+        pattern=r"^[\x20-\x7e]+$",
+        description="The name of this installation in signatures (`aud`): what was signed for another one does not count here.",
+    )
+    clock_skew: timedelta = Field(
+        timedelta(minutes=15), ge=timedelta(0), le=timedelta(hours=1), description="How far a sender's clock and ours may differ."
+    )
+    lifetime_max: timedelta = Field(
+        timedelta(days=7),
+        gt=timedelta(0),
+        le=timedelta(days=366),
+        description="How long a signature may be good.",
+    )
+
+
 class AlarmSettings(Section):
     """Limits whose passing is told on `alerts`, once for each time."""
 
@@ -288,7 +309,10 @@ class Settings(BaseSettings):
     early_hold: timedelta = Field(
         timedelta(days=7), gt=timedelta(0), le=LONGEST, description="How long an early event waits for its case."
     )
-    accept_raw_raise: bool = Field(True, description="Accept events raised, and cases started, through Dapr's own workflow API.")
+    accept_raw_raise: bool = Field(
+        False,
+        description="Accept events raised, and cases started, through Dapr's own workflow API, where nobody signs: for one machine.",
+    )
     approvers_only: bool = Field(
         False, description="Take decisions only of members of the group that is asked (directory.yaml), looked up at delivery."
     )
@@ -313,6 +337,7 @@ class Settings(BaseSettings):
     limits: LimitSettings = LimitSettings()
     reconciler: ReconcilerSettings = ReconcilerSettings()
     audit: AuditSettings = AuditSettings()
+    signing: SigningSettings = SigningSettings()
     alarms: AlarmSettings = AlarmSettings()
     metrics: MetricsSettings = MetricsSettings()
 

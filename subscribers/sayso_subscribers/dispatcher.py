@@ -16,6 +16,7 @@ from sayso.ledger.cases import Rules
 from sayso.ledger.planning import Policies, SettingsAlone
 from sayso.publisher import Publisher
 from sayso.settings import Settings
+from sayso.signing.notary import Vouch, notary_of
 from sayso_subscribers.act import ActLane
 from sayso_subscribers.alarm_watch import AlarmWatch
 from sayso_subscribers.drive import Driver
@@ -39,12 +40,13 @@ class Dispatcher:
         settings: Settings,
         ledger_id: str,
         policies: Policies | None = None,
+        vouch: Vouch | None = None,
     ) -> None:
         poll_interval = settings.dispatcher.poll_interval
         self._driver = Driver(ledger, engine, settings)
         outbox = OutboxPublisher(ledger, publisher, settings.dispatcher)
         rules = Rules(settings, ledger_id, policies or SettingsAlone())
-        router = Router(ledger, bindings, rules, self._after_routing, self._driver.follow)
+        router = Router(ledger, bindings, vouch or notary_of(settings).vouch, rules, self._after_routing, self._driver.follow)
         reconciler = Reconciler(ledger, engine, bindings, settings)
         self._routing = Lane("route", lambda: reconciler.has_surveyed and router.work(), poll_interval)
         self._driving = Lane("drive", self._driver.work, poll_interval)

@@ -23,6 +23,7 @@ from sayso.metrics import serve_metrics
 from sayso.policy.rulebook import LivePolicies
 from sayso.publisher import DaprPublisher
 from sayso.settings import Settings
+from sayso.signing.startup import check_senders
 from sayso_subscribers.dispatcher import STOP_SECONDS, Dispatcher
 from sayso_subscribers.intake_watch import Intake, IntakeWatch
 from sayso_subscribers.ledger_metrics import IntakeCollector, LedgerCollector
@@ -41,13 +42,13 @@ def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT."""
     load_extensions(settings.config_dir)
     bindings = load_bindings(settings.config_dir / "bindings.yaml")
-    policies = LivePolicies(settings)  # a wrong one stops the start
+    check_senders(bindings, settings, may_create=True)
     ledger = open_ledger(settings.ledger_url, PATIENCE_SECONDS)
     engine = DaprEngine(settings.dispatcher.engine_timeout)
     publisher = DaprPublisher(settings.pubsub)
     ledger_id = read_ledger_id(ledger)
     ledger.transact(partial(note_bindings, digest=bindings.digest))
-    dispatcher = Dispatcher(ledger, engine, publisher, bindings, settings, ledger_id, policies)
+    dispatcher = Dispatcher(ledger, engine, publisher, bindings, settings, ledger_id, LivePolicies(settings))
     sealing = sealing_lane(ledger, settings, ledger_id)
     streams = _watch_of_streams(bindings.subscriptions, ledger, dispatcher)
     intake = Intake()

@@ -13,6 +13,7 @@ from sayso.cli.dead_commands import dead_app
 from sayso.cli.decide_commands import decide
 from sayso.cli.demo_commands import demo
 from sayso.cli.event_commands import event, events, outbox
+from sayso.cli.keys_commands import keys_app
 from sayso.cli.notices_commands import notices
 from sayso.cli.output import printable, say
 from sayso.cli.policy_commands import policy_app
@@ -51,6 +52,7 @@ app.add_typer(ledger_app, name="ledger", rich_help_panel=PROCESSES)
 app.add_typer(audit_app, name="audit", rich_help_panel=PROCESSES)
 app.add_typer(config_app, name="config", rich_help_panel=PROCESSES)
 app.add_typer(policy_app, name="policy", rich_help_panel=PEOPLE)
+app.add_typer(keys_app, name="keys", rich_help_panel=PEOPLE)
 app.command(rich_help_panel=PEOPLE)(notices)
 for upkeep in (serve, simulate, backup, restore):
     app.command(rich_help_panel=PROCESSES)(upkeep)

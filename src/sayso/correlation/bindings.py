@@ -15,7 +15,7 @@ from typing import Literal
 from pydantic import Field
 
 from sayso.config_file import ConfigFile, ConfigModel, Location, did_you_mean, load_config
-from sayso.contracts.catalog import CHANGE_EVENT, WITHDRAW_EVENT, WORKFLOWS, WorkflowContract
+from sayso.contracts.catalog import CHANGE_EVENT, DECISION_EVENTS, WITHDRAW_EVENT, WORKFLOWS, WorkflowContract
 from sayso.contracts.cloudevent import IncomingEvent
 from sayso.contracts.payload import Payload
 from sayso.correlation.expressions import Expression, view_of
@@ -61,6 +61,9 @@ class BindingRule(ConfigModel):
     on_duplicate: Literal["ignore", "alarm"] | None = Field(None, description="`alarm`: an alert when the event comes once more.")
     on_restart: Literal["refuse", "new_generation"] | None = Field(
         None, description="`new_generation`: a new request for an ended case opens another case."
+    )
+    signature: Literal["required", "none"] | None = Field(
+        None, description="`required`: only with the signature of a sender of `senders.yaml`; decisions need one unless it is `none`."
     )
 
 
@@ -123,6 +126,11 @@ class Bindings:
     def subscriptions(self) -> tuple[str, ...]:
         """The topics that daprd is asked for: those with rules, and the one where it puts what it could not deliver."""
         return (*self.topics, DAPR_DEAD_LETTERS)
+
+    @property
+    def needs_signatures(self) -> bool:
+        """Whether any rule takes only what is signed."""
+        return any(rule.treatment.signed_on is not None for rule in self.rules)
 
     @property
     def answer_topics(self) -> frozenset[str]:
@@ -297,7 +305,13 @@ def _treatment_of(rule: BindingRule, contract: WorkflowContract | None, event_na
         on_late=on_late_of(rule.on_late, contract.events.get(event_name) if contract else None, file, at),
         alarms_on_duplicate=rule.on_duplicate == "alarm",
         restarts=rule.on_restart == "new_generation",
+        signed_on=rule.topic if _needs_signature(rule, event_name) else None,
     )
+
+
+def _needs_signature(rule: BindingRule, event_name: str) -> bool:
+    """A decision does, and who may decide instead, unless the binding says otherwise; other events only if it says so."""
+    return rule.signature == "required" if rule.signature is not None else event_name in DECISION_EVENTS or rule.delegate is not None
 
 
 def _refuse_double_names(rules: list[BindingRule], file: ConfigFile) -> None:

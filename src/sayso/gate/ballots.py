@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sayso.contracts.approval_state import Answer, Ballot
+from sayso.contracts.signed import channel_of, signed_by
 from sayso.contracts.workflow_io import RaisedEvent
 from sayso.gate.admission import ONLY_BY_APPROVER, Refused
 
@@ -18,13 +19,18 @@ def ballot_of(workflow: str, event: RaisedEvent) -> Ballot | Refused:
     abstains = data.get("abstain") is True
     if not abstains and not isinstance(approved, bool):
         return Refused("`approved` must be true or false")
+    signed, stage = signed_by(event), data.get("stage")
+    if signed is not None and signed.stage is not None:
+        if stage not in (None, signed.stage):
+            return Refused(f"it was signed for the stage {signed.stage}, and says {stage}")
+        stage = signed.stage
     return Ballot(
         person=approver.strip(),
         answer=Answer.ABSTAIN if abstains else Answer.APPROVE if approved else Answer.REJECT,
         comment=data.get("reason"),
-        channel=event.channel,
+        channel=channel_of(event),
         seq=event.seq,
-        stage=data.get("stage"),
+        stage=stage,
         on_behalf_of=data.get("on_behalf_of"),
         request_hash=data.get("request_hash"),
         request_version=data.get("request_version"),

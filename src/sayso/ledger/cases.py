@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import Row, bindparam, insert, select, update
 
+from sayso.contracts.signed import request_hash
 from sayso.contracts.workflow_io import CaseInput, CaseRef
 from sayso.correlation.verdict import Resume, Start
 from sayso.ledger import audit
@@ -23,7 +24,7 @@ from sayso.ledger.database import Transaction
 from sayso.ledger.event_rows import move
 from sayso.ledger.identifiers import instance_id as make_instance_id
 from sayso.ledger.outbox import moment, notify, publish
-from sayso.ledger.planning import Policies, SettingsAlone, with_approval
+from sayso.ledger.planning import Policies, SettingsAlone, about, with_approval
 from sayso.ledger.quotas import CaseQuota
 from sayso.ledger.schema import case_keys, cases, events, tasks
 from sayso.ledger.statements import locked, upsert
@@ -78,7 +79,7 @@ def open_case(tx: Transaction, seq: int, start: Start | Resume, rules: Rules, ge
     )
     limits = rules.settings.limits
     request = keep_large_texts(tx, case.instance_id, start.request, limits.inline_bytes)
-    case_input = CaseInput(case=case, request=request, plan=plan, opened_by=start.event.identity)
+    case_input = CaseInput(case=case, request=request, plan=about(plan, request), opened_by=start.event.identity)
     enter_case(tx, case_input, seq, rules, channel="topic", phase="starting", due_at_ms=tx.now_ms)
     return case.instance_id
 
@@ -145,6 +146,7 @@ def ask_for_approval(tx: Transaction, case_input: CaseInput, opened_at_ms: int) 
             "requester": case_input.request.get("requester"),
             "due_at": moment(due_at_ms).isoformat(),
             "request": case_input.request,
+            "request_hash": request_hash(case_input.request),
         },
     )
     notify(

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from sqlalchemy import Row
 
 from sayso.contracts.approval_plan import ApprovalPlan, Wait
+from sayso.contracts.signed import request_hash
 from sayso.contracts.workflow_io import CaseInput, Plan
 from sayso.gate.stages import begun, by_the_clock, opened
 
@@ -46,6 +47,13 @@ def with_approval(plan: Plan, policies: Policies, workflow: str, request: dict[s
         return plan
     begun_now = None if approval.automatic else opened(approval, begun(approval), now, policies.due_at)
     return plan.model_copy(update={"approval": approval, "approval_begun": begun_now})
+
+
+def about(plan: Plan, request: dict[str, Any]) -> Plan:
+    """Decisions are about the request as its case has it, with references in the place of large texts."""
+    if plan.approval is None:
+        return plan
+    return plan.model_copy(update={"approval": plan.approval.model_copy(update={"request_hash": request_hash(request)})})
 
 
 def begun_anew(given: CaseInput, now: datetime, policies: Policies) -> CaseInput:

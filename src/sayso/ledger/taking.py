@@ -28,7 +28,7 @@ from sayso.ledger.database import Transaction
 from sayso.ledger.driving import RUNNING
 from sayso.ledger.identifiers import INSTANCE_ID_CHARACTERS_MAX
 from sayso.ledger.outbox import moment
-from sayso.ledger.planning import with_approval
+from sayso.ledger.planning import about, with_approval
 from sayso.ledger.schema import cases, events
 from sayso.ledger.states import EventState
 from sayso.policy import POLICIES
@@ -66,7 +66,7 @@ def take_case(tx: Transaction, asked: TakeInput, rules: Rules) -> dict[str, Any]
     )
     identity = hashlib.sha256(f"{DIRECT}\x00{asked.instance_id}".encode()).hexdigest()
     light = keep_large_texts(tx, case.instance_id, request, rules.settings.limits.inline_bytes)
-    case_input = CaseInput(case=case, request=light, plan=plan, opened_by=identity)
+    case_input = CaseInput(case=case, request=light, plan=about(plan, light), opened_by=identity)
     seq = _keep_event(tx, case, identity, request)
     check_ms = int(rules.settings.reconciler.check_interval.total_seconds() * 1000)
     enter_case(tx, case_input, seq, rules, channel=DIRECT, phase=RUNNING, started_at_ms=tx.now_ms, check_at_ms=tx.now_ms + check_ms)

@@ -13,7 +13,7 @@ from typing import Any
 
 from sayso.contracts.approval_plan import ApprovalPlan, Quorum, QuorumKind, Seat, StagePlan
 from sayso.contracts.payload import person_key
-from sayso.contracts.request_hash import request_hash
+from sayso.contracts.signed import request_hash
 from sayso.directory import Directory
 from sayso.errors import MalformedError
 from sayso.policy.conditions import view_of

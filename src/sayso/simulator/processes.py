@@ -19,6 +19,7 @@ from sayso.ledger import Ledger
 from sayso.ledger.cases import Rules
 from sayso.services import PartnerClient
 from sayso.settings import Settings
+from sayso.signing.notary import unchecked
 from sayso.simulator.engine import Call, LastStep, SimulatedEngine
 from sayso.simulator.instance import Asked
 from sayso.simulator.partners import SimulatedPartners
@@ -128,7 +129,7 @@ class SubscribersReplica:
         self._driver = Driver(ledger, world.engine, world.settings, self._pool, lambda: clock.seconds)
         self._reconciler = Reconciler(ledger, world.engine, world.bindings, world.settings, lambda: clock.seconds, lambda: clock.now)
         self._outbox = OutboxPublisher(ledger, world.publisher, settings)
-        self._router = Router(ledger, world.bindings, world.rules, lambda _more: None)
+        self._router = Router(ledger, world.bindings, unchecked, world.rules, lambda _more: None)
         self._receive = receiver(ledger, lambda: None)
 
     def receive(self, topic: str, body: bytes, answered: Callable[[bool], None]) -> None:

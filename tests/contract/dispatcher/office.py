@@ -22,7 +22,11 @@ from sayso.ledger.planning import Policies, SettingsAlone
 from sayso.ledger.schema import cases, events
 from sayso.services import PartnerClient
 from sayso.settings import DispatcherSettings, ReconcilerSettings, Settings
+from sayso.signing.notary import Notary
+from sayso.signing.pen import Pen
+from sayso.testing.demo_signer import DemoSigner
 from sayso.testing.faults import FaultyEngine, FaultyPublisher
+from sayso.testing.forging.company import Company
 from sayso.testing.memory import MemoryEngine, MemoryPublisher
 from sayso_subscribers.dispatcher import Dispatcher
 from sayso_worker.activities.steps import approval_activities, confirm_deadline_activity, step_activity
@@ -42,6 +46,14 @@ SETTINGS = Settings(
 )
 WAIT_SECONDS = 60.0
 NUMBERS = count(1)
+COMPANY = Company()
+
+
+PURCHASE = "com.acme.purchase.requested.v1"
+
+
+def order_of(key: str, cost: int = 1200) -> dict[str, Any]:
+    return {"order_id": key, "cost": cost, "product": "bolts", "quantity": 3, "currency": "EUR", "requester": "alice"}
 
 
 class MemoryPartners:
@@ -83,10 +95,12 @@ class Office:
         self.policies = policies
         self.settings = settings
         self.partners = MemoryPartners()
+        self._notary = Notary(COMPANY, settings.signing)
         self.real_engine = make_engine(ledger, self.partners)
         self.engine = FaultyEngine(self.real_engine)
         self.broker = MemoryPublisher()
         self.publisher = FaultyPublisher(self.broker)
+        self.signer = DemoSigner(BINDINGS, Pen(COMPANY.erp, self.settings.signing.audience, timedelta(days=6)))
         self._dispatchers: list[Dispatcher] = []
         self._ledgers: list[Ledger] = []
 
@@ -102,7 +116,8 @@ class Office:
             if number:
                 self._ledgers.append(ledger)
             ledger_id = read_ledger_id(ledger)
-            dispatcher = Dispatcher(ledger, self.engine, self.publisher, BINDINGS, settings or self.settings, ledger_id, self.policies)
+            rules = settings or self.settings
+            dispatcher = Dispatcher(ledger, self.engine, self.publisher, BINDINGS, rules, ledger_id, self.policies, self._notary.vouch)
             dispatcher.start()
             self._dispatchers.append(dispatcher)
 
@@ -120,15 +135,30 @@ class Office:
         self.receive_bytes(topic, json.dumps(event).encode())
 
     def receive_bytes(self, topic: str, original: bytes) -> None:
+        if topic == "approvals":
+            self._remember_requests()
+        original = self.signer.sign(topic, original, self._second_case(topic))
         self.ledger.transact(partial(receive, topic=topic, original=original))
         for dispatcher in self._dispatchers:
             dispatcher.wake()
 
+    def _remember_requests(self) -> None:
+        """However the cases came."""
+        for case in self.cases:
+            self.signer.remember(case.workflow, case.key, json.loads(case.input)["request"])
+
+    def _second_case(self, topic: str) -> str | None:
+        """A decision for a later case of its key has to name it; there is one matter an office."""
+        later = [case.instance_id for case in self.cases if case.generation > 1 and case.phase != "closed"]
+        return later[-1] if topic == "approvals" and later else None
+
     def buy(self, key: str = "PO-1", cost: int = 1200) -> None:
-        order = {"order_id": key, "cost": cost, "product": "bolts", "quantity": 3, "currency": "EUR", "requester": "alice"}
-        self.receive("purchases", "com.acme.purchase.requested.v1", order)
+        self.receive("purchases", PURCHASE, order_of(key, cost))
 
     def decide(self, key: str = "PO-1", approver: str = "bob", *, approved: bool = True) -> None:
+        self.signer.note(
+            "purchases", json.dumps({"specversion": "1.0", "id": "o", "source": "/", "type": PURCHASE, "data": order_of(key)}).encode()
+        )
         data = {"order_id": key, "approved": approved, "approver": approver}
         self.receive("approvals", "sayso.approval.decided.v1", data)
 

@@ -12,7 +12,7 @@ from policy_desk import HEAD, NOW, Desk, purchase
 
 from sayso.contracts.approval_plan import AfterDeadline, ApprovalPlan, CommentRule, Quorum, QuorumKind, Seat, StagePlan, Wait
 from sayso.contracts.payload import person_key
-from sayso.contracts.request_hash import request_hash
+from sayso.contracts.signed import request_hash
 from sayso.directory import Directory
 from sayso.errors import MalformedError
 from sayso.policy.conditions import Condition

@@ -16,6 +16,7 @@ from sayso.contracts.catalog import CHANGE_EVENT, WITHDRAW_EVENT, WORKFLOWS
 from sayso.contracts.changes import Change, ChangeRequested
 from sayso.contracts.workflow_io import AMENDED, APPROVAL, DECLINED, ApprovalNote, DeadlineInput, RaisedEvent
 from sayso.gate import Decision, Refused, Stage, same_person
+from sayso.gate.admission import about_something_else
 from sayso.gate.ballots import ballot_of
 from sayso.gate.changes import cancel, delegate, reassign, withdraw
 from sayso.gate.seats import stage_plan
@@ -58,7 +59,8 @@ class _Approval:
         self._plan = journal.plan.approval
         begun_now = journal.plan.approval_begun
         self._state = begun_now or opened(self._plan, begun(self._plan), journal.case.opened_at, by_the_clock)
-        self._admission = Stage(journal.case.workflow, requester, NEVER, journal.plan.accept_raw_raise)
+        accepts_raw = journal.plan.accept_raw_raise
+        self._admission = Stage(journal.case.workflow, requester, NEVER, accepts_raw, matter=journal.matter)
         self._pause = PENDING_PAUSE_FIRST
         self._recheck: datetime | None = None
         self._rounds_left = PENDING_ROUNDS_MAX
@@ -117,7 +119,7 @@ class _Approval:
             return withdraw(self._state, self._requester, event.data["requester"], event.data["reason"]), []
         if event.name == CHANGE_EVENT:
             return self._changed(event, ChangeRequested.model_validate(event.data), now)
-        ballot = ballot_of(self._journal.case.workflow, event)
+        ballot = about_something_else(self._admission, event) or ballot_of(self._journal.case.workflow, event)
         return (ballot if isinstance(ballot, Refused) else decide(self._plan, self._state, ballot, now)), []
 
     def _changed(

@@ -15,6 +15,7 @@ from typing import Any
 from dapr.ext.workflow import DaprWorkflowContext, RetryPolicy, TaskFailedError
 
 from sayso.contracts.approval_state import ApprovalState
+from sayso.contracts.signed import Matter, request_hash
 from sayso.contracts.workflow_io import (
     ANSWERS_TO,
     RECORDED_AT,
@@ -112,6 +113,11 @@ class Journal:
         """The workflow's own time: the same in every replay."""
         now: datetime = self.ctx.current_utc_datetime
         return now if now.tzinfo else now.replace(tzinfo=UTC)
+
+    def matter(self) -> Matter:
+        """What a signed decision has to be about."""
+        case = self.case
+        return Matter(case.instance_id, case.generation, request_hash(self.request), case.effects_of)
 
     def use(self, event: RaisedEvent) -> None:
         """The workflow acts on this event, whose data are what its contract made of them: they go into the step as they are."""

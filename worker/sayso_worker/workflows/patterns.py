@@ -19,6 +19,7 @@ from sayso.contracts.cases import Outcome
 from sayso.contracts.catalog import CHANGE_EVENT, WITHDRAW_EVENT, WORKFLOWS
 from sayso.contracts.changes import Change
 from sayso.contracts.payload import explain
+from sayso.contracts.signed import beside
 from sayso.contracts.workflow_io import DeadlineInput, RaisedEvent
 from sayso.gate import Decision, Refused, Stage, admit, came_late, decide, same_person
 from sayso_worker.workflows.journal import Journal, Yields
@@ -77,7 +78,7 @@ def await_decision(journal: Journal, mailbox: Mailbox, requester: str | None, ev
     deadline = journal.case.opened_at + timedelta(seconds=journal.plan.approval_timeout_seconds)
     plan = journal.plan
     only_members_of = plan.approver_group if plan.approvers_only else None
-    stage = Stage(journal.case.workflow, requester, deadline, plan.accept_raw_raise, only_members_of)
+    stage = Stage(journal.case.workflow, requester, deadline, plan.accept_raw_raise, only_members_of, journal.matter)
 
     def judge(event: RaisedEvent) -> Decision | Withdrawn | Refused:
         return _withdraw(stage, event) if event.name == WITHDRAW_EVENT else decide(stage, event)
@@ -183,17 +184,19 @@ def _await(
 def validated_event(journal: Journal, stage: Stage, event: RaisedEvent) -> RaisedEvent | Refused:
     """Hold every event to the contract of its name too: one raised past the ledger was validated by nobody.
 
-    Nothing that the contract does not know is left of it.
+    Nothing that the contract does not know is left of it, but for what the ledger's notary has put beside it.
     """
     refusal = admit(stage, event)
     if refusal is not None:
         return refusal
     contract = WORKFLOWS[journal.case.workflow]
+    proven = beside(event)
+    said = {name: value for name, value in event.data.items() if name not in proven}
     try:
-        payload = contract.events[event.name].model_validate({contract.key_field: journal.case.key, **event.data})
+        payload = contract.events[event.name].model_validate({contract.key_field: journal.case.key, **said})
     except ValidationError as error:
         return Refused(explain(error))
-    return event.model_copy(update={"data": payload.model_dump(mode="json")})
+    return event.model_copy(update={"data": payload.model_dump(mode="json") | proven})
 
 
 def _withdraw(stage: Stage, event: RaisedEvent) -> Withdrawn | Refused:
