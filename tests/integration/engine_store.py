@@ -49,7 +49,7 @@ class ValkeyStore:
         for key in list(self._client.scan_iter(f"{ACTORS}*", count=1_000)):
             self._client.delete(key)
         for key, body in copied.items():
-            self._client.restore(key, 0, body)
+            self._client.restore(key, 0, body, replace=True)  # daprd runs, and may have written one anew
 
 
 class PostgresqlStore:
