@@ -13,21 +13,14 @@ from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError, YamlConfigSettingsSource
 
 from sayso.config_file import ConfigFile, did_you_mean
 from sayso.contracts.payload import explain
 from sayso.errors import ConfigurationError
-
-LONGEST = timedelta(days=36_500)
-"""A hundred years: the end of what waits is a date, and dates end with the year 9999."""
-
-
-class Section(BaseModel):
-    """A group of settings."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from sayso.settings_of_monitors import HealthMonitorSettings, JobMonitorSettings, MonitorSettings, StatusMonitorSettings
+from sayso.settings_section import LONGEST, Section
 
 
 class RetrySettings(Section):
@@ -112,54 +105,6 @@ class ChainSettings(Section):
     """`task_chain_workflow`."""
 
     retries: RetrySettings = RetrySettings(first_interval=timedelta(minutes=1), interval_max=timedelta(hours=1), attempts=10)
-
-
-class MonitorSettings(Section):
-    """Every monitor: where it may look."""
-
-    allowed_targets: tuple[str, ...] = Field(
-        ("http://127.0.0.1", "http://localhost"),
-        description="What a monitor may look at: `scheme://host`, with a port only that one, with a path only what is below it.",
-    )
-    timeout: timedelta = Field(
-        timedelta(seconds=5), gt=timedelta(0), le=timedelta(minutes=2), description="How long a check may take in all."
-    )
-
-
-class HealthMonitorSettings(Section):
-    """`health_monitor_workflow`."""
-
-    target_template: str = Field("http://{job_id}:8000/health", description="What it looks at, unless its event says so.")
-    healthy_interval: timedelta = Field(
-        timedelta(minutes=60), gt=timedelta(0), le=LONGEST, description="Pause between two checks while all is well."
-    )
-    unhealthy_interval: timedelta = Field(
-        timedelta(minutes=5), gt=timedelta(0), le=LONGEST, description="Pause between two checks while it is not."
-    )
-    critical_after: int = Field(3, ge=0, le=1_000, description="From which failure in a row on each is critical; 0: none.")
-    repeat_after: timedelta = Field(
-        timedelta(0), ge=timedelta(0), le=LONGEST, description="How long after a critical alert there is no other one; 0: each check."
-    )
-    recovery_notice: bool = Field(False, description="Tell also when it is healthy again.")
-
-
-class StatusMonitorSettings(Section):
-    """`status_monitor_workflow`."""
-
-    target_template: str = Field("http://{job_id}:8000/health", description="What it looks at, unless its event says so.")
-    healthy_interval: timedelta = Field(
-        timedelta(seconds=60), gt=timedelta(0), le=LONGEST, description="Pause between two checks while all is well."
-    )
-    unhealthy_interval: timedelta = Field(
-        timedelta(seconds=5), gt=timedelta(0), le=LONGEST, description="Pause between two checks while it is not."
-    )
-
-
-class JobMonitorSettings(Section):
-    """`job_status_monitor`."""
-
-    target_template: str = Field("http://{job_id}:8000/status", description="Whom it asks, unless its event says so.")
-    interval: timedelta = Field(timedelta(minutes=5), gt=timedelta(0), le=LONGEST, description="Pause between two questions.")
 
 
 class PolicySettings(Section):

@@ -26,6 +26,7 @@ from sayso.ledger.queries.cases import find_cases
 from sayso.ledger.schema import acts as act_rows
 from sayso.ledger.schema import cases, events
 from sayso.ledger.states import EventState
+from sayso.policy.rulebook import LivePolicies
 from sayso.settings import Settings
 
 STATUSES = ("PENDING", "RUNNING", "SUSPENDED", "COMPLETED", "FAILED", "TERMINATED")
@@ -80,7 +81,7 @@ class Workflows:
 
     def retry(self, instance_id: str, *, actor: str, reason: str) -> Asked:
         """Go on with a failed one from the step that failed, as a new generation."""
-        rules = Rules(self.settings, read_ledger_id(self.ledger))
+        rules = Rules(self.settings, read_ledger_id(self.ledger), LivePolicies(self.settings))
         return self._ask(partial(acts.retry, rules=rules), instance_id, actor, reason)
 
     def purge(self, instance_id: str, *, actor: str, reason: str) -> Asked:

@@ -11,7 +11,7 @@ from functools import partial
 
 import structlog
 
-from sayso.correlation.bindings import load_bindings
+from sayso.correlation.bindings import Bindings, load_bindings
 from sayso.engine import DaprEngine
 from sayso.errors import TransientError
 from sayso.extensions import load_extensions
@@ -38,17 +38,24 @@ STREAMS_INTERVAL = timedelta(seconds=2)
 """Shorter than `processingTimeout` in components/redis/pubsub.yaml, after which daprd forgets pending entries that are gone."""
 
 
-def run(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT."""
+def _configuration(settings: Settings) -> tuple[Bindings, LivePolicies]:
+    """All of it is read before the ledger is opened: what is wrong stops the start."""
     load_extensions(settings.config_dir)
     bindings = load_bindings(settings.config_dir / "bindings.yaml")
+    policies = LivePolicies(settings)
     check_senders(bindings, settings, may_create=True)
+    return bindings, policies
+
+
+def run(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    bindings, policies = _configuration(settings)
     ledger = open_ledger(settings.ledger_url, PATIENCE_SECONDS)
     engine = DaprEngine(settings.dispatcher.engine_timeout)
     publisher = DaprPublisher(settings.pubsub)
     ledger_id = read_ledger_id(ledger)
     ledger.transact(partial(note_bindings, digest=bindings.digest))
-    dispatcher = Dispatcher(ledger, engine, publisher, bindings, settings, ledger_id, LivePolicies(settings))
+    dispatcher = Dispatcher(ledger, engine, publisher, bindings, settings, ledger_id, policies)
     sealing = sealing_lane(ledger, settings, ledger_id)
     streams = _watch_of_streams(bindings.subscriptions, ledger, dispatcher)
     intake = Intake()

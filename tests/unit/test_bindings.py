@@ -392,16 +392,3 @@ def test_a_purchase_is_withdrawn_under_the_name_that_it_always_had_and_the_other
     assert (rule.event_name, rule.change) == ("withdraw_requested", None)
     (rule,) = load(withdraws.replace("WORKFLOW", "approval_workflow")).rules
     assert (rule.event_name, rule.change) == ("change_requested", "withdraw")
-
-
-@pytest.mark.parametrize(
-    ("says", "signed_on"), [("", "approvals"), (", signature: none", None), (", signature: required", "approvals")]
-)
-def test_a_decision_is_signed_unless_its_binding_says_otherwise(tmp_path: Path, says: str, signed_on: str | None) -> None:
-    file = tmp_path / "bindings.yaml"
-    rule = "topic: approvals, type: a.decision.v1, key: event.id, resume: approval_workflow.approval_received"
-    other = "topic: payments, type: a.payment.v1, key: event.id, resume: purchase_order_workflow.payment_received"
-    file.write_text(f"bindings:\n  - {{name: decided, {rule}{says}}}\n  - {{name: paid, {other}}}\n")
-    bindings = load_bindings(file)
-    assert [rule.treatment.signed_on for rule in bindings.rules] == [signed_on, None]
-    assert bindings.needs_signatures is (signed_on is not None)

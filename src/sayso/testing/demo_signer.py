@@ -1,6 +1,6 @@
 """Plays the systems whose decisions are signed: remembers what was asked for, and signs what is decided about it.
 
-In: the events of other systems, as they write them. Out: the same bytes, decisions with a signature where the bindings demand one. The
+In: the events of other systems, as they write them. Out: the same bytes, with a signature where the bindings demand one. The
 same bytes always become the same bytes, so that a repetition stays one.
 """
 
@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from sayso.contracts.catalog import DECISION_EVENTS
 from sayso.contracts.signed import request_hash
 from sayso.correlation.bindings import Bindings, load_bindings
 from sayso.correlation.correlate import correlate
@@ -79,7 +78,6 @@ class DemoSigner:
             self._pen is None
             or not isinstance(verdict, Resume)
             or verdict.treatment.signed_on is None
-            or verdict.event_name not in DECISION_EVENTS
             or ATTRIBUTE in verdict.event.attributes
         ):
             return body

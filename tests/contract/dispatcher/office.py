@@ -18,7 +18,7 @@ from sayso.correlation.bindings import load_bindings
 from sayso.errors import RefusedError
 from sayso.ledger import Ledger, read_ledger_id
 from sayso.ledger.intake import receive
-from sayso.ledger.planning import Policies, SettingsAlone
+from sayso.ledger.planning import Policies, SettingsAlone, current_document
 from sayso.ledger.schema import cases, events
 from sayso.services import PartnerClient
 from sayso.settings import DispatcherSettings, ReconcilerSettings, Settings
@@ -145,7 +145,7 @@ class Office:
     def _remember_requests(self) -> None:
         """However the cases came."""
         for case in self.cases:
-            self.signer.remember(case.workflow, case.key, json.loads(case.input)["request"])
+            self.signer.remember(case.workflow, case.key, current_document(case)["request"])
 
     def _second_case(self, topic: str) -> str | None:
         """A decision for a later case of its key has to name it; there is one matter an office."""

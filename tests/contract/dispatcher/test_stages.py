@@ -171,7 +171,7 @@ def test_a_delegate_decides_and_the_audit_says_in_whose_place(company: Company) 
     assert company.decides("gina") == "consumed"
     assert company.audited("decided-approve")[0]["on_behalf_of"] == "bob"
     assert company.audited("approval-delegated") == [{"actor": "bob", "channel": "topic", "to": "gina"}]
-    assert "gina decided: approve on manager, in the place of bob (through topic)" in company.told
+    assert "gina decided: approve on manager, in the place of bob (through topic, signed by erp)" in company.told
 
 
 def test_an_amendment_after_a_stage_asks_again_and_keeps_what_was_decided_in_the_history(company: Company) -> None:

@@ -14,6 +14,7 @@ from ledger_world import World
 from sayso.contracts.approval_plan import ApprovalPlan, Seat, StagePlan, Wait
 from sayso.contracts.approval_state import Answer, ApprovalState, Ballot
 from sayso.contracts.workflow_io import Account, ApprovalNote, CaseInput, RaisedEvent, StepInput
+from sayso.correlation.bindings import Bindings
 from sayso.errors import MalformedError
 from sayso.gate.voting import decide
 from sayso.ledger import Ledger
@@ -113,7 +114,7 @@ def test_an_approval_is_rebuilt_from_the_engine_with_its_votes_and_its_times(wor
     account = Account(given=given(world), raised=[raised], steps=[(step, result)])
     for table in TABLES:
         world.ledger.transact(lambda tx, table=table: tx.run(table.delete()))
-    assert world.ledger.transact(partial(record_account, account=account))
+    assert world.ledger.transact(partial(record_account, account=account, bindings=Bindings(())))
     again = [row._mapping for row in world.rows(tasks)]
     assert [{**one, "decided_at_ms": None} for one in again] == [{**one, "decided_at_ms": None} for one in before]
     assert "consumed" in world.states

@@ -67,8 +67,8 @@ def extracted(token: str, *_: object, **__: object) -> CompactSignature:
         ("sayso.signing.notary._equal", lambda *_: True),
         ("sayso.signing.notary.Notary._check_times", lambda *_: None),
         ("sayso.signing.senders.SenderRule.may_speak_for", lambda *_: True),
-        ("sayso.gate.not_about", lambda *_: None),
-        ("sayso.gate.same_person", lambda *_: False),
+        ("sayso.gate.admission.not_about", lambda *_: None),
+        ("sayso.gate.admission.same_person", lambda *_: False),
     ],
 )
 def test_the_forger_finds_every_check_that_is_missing(

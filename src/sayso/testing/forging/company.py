@@ -24,7 +24,7 @@ from sayso.signing.notary import Notary
 from sayso.signing.senders import FILE_NAME, KeyRule, SenderRule, Senders
 from sayso.signing.tokens import Key
 
-APPROVALS, DECIDED = "approvals", "sayso.approval.decided.v1"
+APPROVALS, DECIDED, DELEGATED = "approvals", "sayso.approval.decided.v1", "sayso.approval.delegated.v1"
 WORKFLOW, KEY, INSTANCE = "purchase_order_workflow", "PO-1", "po-PO-1-1-abc123"
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 HASH, OTHER_HASH = "ab" * 32, "cd" * 32
@@ -51,7 +51,7 @@ class Company:
         self.stolen = Key("erp", "erp-1", "EdDSA", OKPKey.generate_key("Ed25519"))
         self.nobodys = Key("erp", "erp-2", "EdDSA", OKPKey.generate_key("Ed25519"))
         known = (self.erp, self.till, self.clerk, self.shop, replace(self.stolen, material=None))
-        decides: dict[str, Any] = {"types": (DECIDED,), "topics": (APPROVALS,)}
+        decides: dict[str, Any] = {"types": (DECIDED, DELEGATED), "topics": (APPROVALS,)}
         rules = {
             "erp": _rule(speaks_for="any", **decides),
             "till": _rule(speaks_for=("bob", "carol"), **decides),
