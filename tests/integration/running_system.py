@@ -20,6 +20,7 @@ from sayso.contracts.engine_ids import engine_id
 from sayso.engine import DaprEngine
 from sayso.errors import TransientError
 from sayso.ledger import Ledger
+from sayso.ledger.planning import current_document
 from sayso.ledger.schema import cases, events, tasks
 from sayso.notices.notice_file import FILE_NAME, SeenNotice, read_notices
 from sayso.testing.demo_signer import DemoSigner
@@ -40,6 +41,7 @@ class RunningSystem:
         self.ledger = Ledger(state.ledger_url)
         self.broker = foreign_client_of(state)
         self.signer = DemoSigner.of(stack.options)
+        self._written = 0
         self.engine = DaprEngine(timedelta(seconds=10), "127.0.0.1", state.dapr_grpc_port)
         self._http = httpx2.Client(timeout=10, trust_env=False)
 
@@ -57,7 +59,8 @@ class RunningSystem:
 
     def written(self, one: Event) -> bytes:
         """Its bytes, signed by the demo sender if it is a decision; from then on the event has that signature."""
-        for asked in requests_made():
+        self._written, written = requests_made(self._written)
+        for asked in written:
             self.signer.note(topic_of(asked), encoded(asked))
         if one.get("type") not in EVENT_TYPES:
             return encoded(one)
@@ -66,10 +69,13 @@ class RunningSystem:
         return encoded(one)
 
     def _later_case_of(self, one: Event) -> str | None:
-        """A decision for another case than the first of its key has to name it."""
+        """A decision for another case than the first of its key has to name it. It is about the request as its case has it now."""
         data = one["data"] if isinstance(one["data"], dict) else {}
         keys = [str(data[name]) for name in ("order_id", "request_id", "task_id", "key") if name in data]
-        open_later = [case.instance_id for key in keys for case in self.cases(key) if case.generation > 1 and case.phase != "closed"]
+        waiting = [case for key in keys for case in self.cases(key) if case.phase != "closed"]
+        for case in waiting:
+            self.signer.remember(case.workflow, case.key, current_document(case)["request"])
+        open_later = [case.instance_id for case in waiting if case.generation > 1]
         return open_later[0] if open_later else None
 
     def send_unsigned(self, *events: Event) -> None:

@@ -38,11 +38,10 @@ def event(event_type: str, data: Any, *, event_id: str | None = None, source: st
     return made
 
 
-def requests_made() -> list[Event]:
-    """The events that were written since somebody last asked: what is signed later may be about one of them."""
-    taken = _made.copy()
-    _made.clear()
-    return [one for one in taken if one.get("type") in EVENT_TYPES and one["type"] != "sayso.approval.decided.v1"]
+def requests_made(before: int) -> tuple[int, list[Event]]:
+    """How many events were written until now, and those behind the first so many that may be requests, about which others decide."""
+    written = _made[before:]
+    return len(_made), [one for one in written if one.get("type") in EVENT_TYPES and one["type"] != "sayso.approval.decided.v1"]
 
 
 def purchase(order_id: str, *, event_id: str | None = None, source: str = "/shop", **fields: Any) -> Event:
