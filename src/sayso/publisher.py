@@ -2,10 +2,12 @@
 
 `DaprPublisher` publishes structured CloudEvents through the sidecar, many in one call, with the business key as partition key.
 A publish whose answer is lost is made again by the caller: receivers see the same event id twice, never another id.
+A call's events reach Redis streams in any order (daprd publishes them side by side), so one call has at most one event of a key.
 """
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -31,7 +33,9 @@ class Publisher(Protocol):
     """What the outbox needs of a broker."""
 
     def publish(self, topic: str, messages: Sequence[Message]) -> dict[int, str]:
-        """Publish in order; returns the references that failed, with why. `TransientError` when nothing is known."""
+        """Publish, those of one key in order, and none after one that failed; returns the references that failed, with why.
+        `TransientError` when nothing is known of any.
+        """
 
 
 RAW = {"rawPayload": "true"}
@@ -47,6 +51,24 @@ class DaprPublisher:
 
     def publish(self, topic: str, messages: Sequence[Message]) -> dict[int, str]:
         """See `Publisher.publish`."""
+        failed: dict[int, str] = {}
+        stuck: dict[str, str] = {}
+        for number, wave in enumerate(waves(messages)):
+            going = [message for message in wave if message.key not in stuck]
+            failed |= {message.reference: stuck[message.key] for message in wave if message.key in stuck}
+            try:
+                refused = self._call(topic, going) if going else {}
+            except TransientError as error:
+                if number == 0:
+                    raise
+                refused = dict.fromkeys((message.reference for message in going), str(error))
+            failed |= refused
+            for message in going:
+                if message.reference in refused:
+                    stuck[message.key] = f"the event before it, of the same key, was not published: {refused[message.reference]}"
+        return failed
+
+    def _call(self, topic: str, messages: Sequence[Message]) -> dict[int, str]:
         entries = [
             BulkPublishEntry(
                 message.body, metadata={"partitionKey": message.key}, content_type=CONTENT_TYPE, entry_id=str(message.reference)
@@ -62,6 +84,16 @@ class DaprPublisher:
     def close(self) -> None:
         """Close the channel."""
         self._client.close()
+
+
+def waves(messages: Sequence[Message]) -> list[list[Message]]:
+    """Cut into calls in which no key comes twice: the first has the first of each key, the next the second, and so on."""
+    seen: Counter[str] = Counter()
+    cut: defaultdict[int, list[Message]] = defaultdict(list)
+    for message in messages:
+        cut[seen[message.key]].append(message)
+        seen[message.key] += 1
+    return [cut[number] for number in sorted(cut)]
 
 
 def _details(error: Exception) -> str:

@@ -1,4 +1,8 @@
-"""The publishing lane: the outbox onto its topics, at least once, always with the same event id (ARCHITECTURE, invariant 7)."""
+"""The publishing lane: the outbox onto its topics, at least once, always with the same event id (ARCHITECTURE, invariant 7).
+
+A batch's events of one key are published in ledger order. What failed is tried again later, and those after it do not wait for that:
+who needs an order has the event's `time`.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +29,7 @@ CALL_BYTES_MAX = 2 * 1024 * 1024
 
 
 class OutboxPublisher:
-    """Publishes due rows of the outbox, in ledger order for each topic."""
+    """Publishes due rows of the outbox, those of one topic and key in ledger order."""
 
     def __init__(self, ledger: Ledger, publisher: Publisher, settings: DispatcherSettings) -> None:
         self._ledger = ledger

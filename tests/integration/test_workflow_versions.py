@@ -95,7 +95,7 @@ class Deployment:
             worker.wait(SECONDS)
 
     def pushed_to_its_end(self, instance_id: str) -> Any:
-        """Its output; what a worker without its version had stalled goes on with the next event."""
+        """Its output; the next event finds whether it was stalled."""
 
         def ended() -> bool:
             if self.status(instance_id) in ("RUNNING", "STALLED"):
@@ -106,14 +106,20 @@ class Deployment:
         return self.reaches(instance_id, "COMPLETED")
 
     def go(self, instance_id: str) -> None:
+        refused = []
+
         def raised() -> bool:
             try:
                 self._client.raise_workflow_event(instance_id, "go", data={"go": True})
-            except grpc.RpcError:  # the worker is just being connected
+            except grpc.RpcError as error:  # the worker is just being connected
+                refused.append(error.details())
                 return False
             return True
 
-        eventually(raised, SECONDS, f"go for {instance_id}")
+        try:
+            eventually(raised, SECONDS, f"go for {instance_id}")
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {refused[-1]}; {self.status(instance_id)}") from error
 
     def status(self, instance_id: str) -> str | None:
         try:
@@ -205,7 +211,9 @@ def test_an_instance_that_was_started_without_a_version_runs_the_latest(deployme
 
 
 def test_old_and_new_workers_side_by_side_mix_nothing_up(deployment: Deployment, tmp_path: Path) -> None:
-    """While a deployment rolls: a turn that reaches a worker without the version stalls, and goes on when the old one has gone."""
+    """On one sidecar: a turn that reaches a worker without the version stalls its instance, which the sidecar then keeps from every
+    event, also when the old worker has gone; it goes on when the sidecar's only worker is started again.
+    """
     deployment.deploy("version 1")
     before = [deployment.start("numbered") for _ in range(4)]
     with deployment.beside("version 1", tmp_path):
@@ -214,5 +222,6 @@ def test_old_and_new_workers_side_by_side_mix_nothing_up(deployment: Deployment,
         for instance_id in before:
             deployment.go(instance_id)
         assert [deployment.reaches(instance_id, "COMPLETED") for instance_id in before] == ["AB"] * len(before)
+    deployment.deploy("versions 1 and 2")
     ended = [deployment.pushed_to_its_end(instance_id) for instance_id in during]
     assert set(ended) <= {"AB", "XAB"}

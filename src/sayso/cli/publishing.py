@@ -131,7 +131,7 @@ def topic_of(bindings: Bindings, event_type: str) -> str:
 
 
 def publish_events(publisher: Publisher, events: Sequence[Outgoing]) -> None:
-    """Publish them, in order for each topic; `TransientError` names those that the broker did not take."""
+    """Publish them, those of one topic and key in order; `TransientError` names those that the broker did not take."""
     by_topic: dict[str, list[Outgoing]] = defaultdict(list)
     for each in events:
         by_topic[each.topic].append(each)

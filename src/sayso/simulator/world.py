@@ -196,13 +196,16 @@ class World:
         replica.receive(message.topic, message.body, answered)
 
     def _next_moment(self) -> int | None:
+        somebody_subscribes = any(replica.process.alive for replica in self._subscribers)
+        somebody_works = any(replica.process.alive for replica in self._workers)
+        has_work = self.engine.has_turns or self.engine.activities
         moments = (
-            self.broker.next_ms(),
+            self.broker.next_ms() if somebody_subscribes else None,
             self.engine.next_timer_ms(),
             self.scheduler.next_wake_ms(),
             min((at_ms for at_ms, _ in self._restarts), default=None),
-            self.database.next_due_ms(),
-            self.clock.now_ms if self.engine.has_turns or self.engine.activities else None,
+            self.database.next_due_ms() if somebody_subscribes else None,
+            self.clock.now_ms if has_work and somebody_works else None,
         )
         known = [moment for moment in moments if moment is not None]
         if not known:
