@@ -1,7 +1,8 @@
 """Signing on the command line: which key signs, and what a decision is about.
 
 In: the stack, an event that correlation understood. Out: the event with its signature. A decision is about the open case, or about a
-request that is at hand: in the same file, or in the file that `--about` names.
+request that is at hand: in the same file, or in the file that `--about` names. Otherwise it is about the last case of its key,
+for which it comes too late.
 """
 
 from __future__ import annotations
@@ -84,14 +85,14 @@ def about_case(case: CaseView) -> About:
 
 
 def about_event(stack: StackAddress, verdict: Verdict, requests: Requests) -> About | None:
-    """What this decision is about: the open case of its key, or the request of it that is at hand."""
+    """What this decision is about: the open case of its key, the request of it that is at hand, or its last case."""
     if not isinstance(verdict, Resume):
         return None
-    case = _open_case(stack, verdict)
-    if case is not None:
-        return about_case(case)
+    case = _last_case(stack, verdict)
     at_hand = requests.get((verdict.workflow, verdict.key))
-    return About(at_hand) if at_hand is not None else None
+    if at_hand is not None and (case is None or case.phase == "closed"):
+        return About(at_hand)
+    return about_case(case) if case is not None else None
 
 
 def sign_where_needed(stack: StackAddress, topic: str, body: bytes, case: CaseView) -> bytes:
@@ -133,7 +134,7 @@ def _topics_of(body: bytes, bindings: Bindings) -> set[str]:
     return {rule.topic for rule in bindings.rules if rule.type == kind}
 
 
-def _open_case(stack: StackAddress, verdict: Resume) -> CaseView | None:
+def _last_case(stack: StackAddress, verdict: Resume) -> CaseView | None:
     try:
         ledger = stack.ledger()
     except ConfigurationError:
@@ -142,4 +143,4 @@ def _open_case(stack: StackAddress, verdict: Resume) -> CaseView | None:
         found = ledger.read(partial(find_cases, reference=verdict.key, workflow=verdict.workflow))
     finally:
         ledger.close()
-    return next((case for case in found if case.key == verdict.key and case.phase != "closed"), None)
+    return next((case for case in found if case.key == verdict.key), None)
