@@ -107,4 +107,6 @@ def _why_unmatched(bindings: Bindings, topic: str, event: IncomingEvent, matchin
     types = bindings.types_on(topic)
     if event.type in types:
         return f"no `when` of the bindings for {event.type} on {topic} is true for it"
-    return f'no binding for type "{event.type}" on topic "{topic}"{did_you_mean(event.type, types)}'
+    elsewhere = sorted({rule.topic for rule in bindings.rules if rule.type == event.type})
+    hint = f"; one takes it on {', '.join(elsewhere)}" if elsewhere else did_you_mean(event.type, types)
+    return f'no binding for type "{event.type}" on topic "{topic}"{hint}'
