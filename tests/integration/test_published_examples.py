@@ -51,7 +51,7 @@ TO_THE_END = Road(
     {
         # A purchase that is approved and paid, with everything on its way that does not count.
         "purchase-requested.json": "started",
-        "approval-delegated.json": "consumed",
+        "approval-delegated.json": "refused",  # nobody is asked by name: anyone may decide
         "decision-own-request.json": "refused",
         "decision-approve.json": "consumed",
         "decision-reject.json": "refused",
