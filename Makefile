@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -m pytest
 # Three for the stacks, which mostly wait (tests/stack_lanes.py), and one for everything else.
 WORKERS ?= 4
 
-.PHONY: help run demo stop test check format docs bench faults sagas monitors proof setup runtime lock clean
+.PHONY: help run demo stop test check format docs bench faults sagas monitors proof forgeries setup runtime lock clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -60,6 +60,9 @@ sagas: runtime ## Sagas that fail everywhere and a worker that is killed between
 
 monitors: runtime ## A monitor of 2,000 checks with events all along; writes docs/proof/monitors.md (MONITORS="--iterations 200")
 	@$(BIN)/python -m sayso.testing.monitor_run $(MONITORS)
+
+forgeries: setup ## Try 100,000 forged decisions and write docs/proof/forgeries.md (FORGERIES="--count 1000")
+	@$(BIN)/python -m sayso.testing.forging $(FORGERIES)
 
 lock: ## Write uv.lock anew
 	@$(BIN)/uv lock

@@ -9,7 +9,7 @@ import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from benchmarks.contestants import Contestant, SaysoTraces
@@ -18,6 +18,7 @@ from benchmarks.topics import Outgoing, Topics, connect
 from sayso.contracts.cloudevent import SPEC_VERSION
 from sayso.errors import SaysoError
 from sayso.stack.state import Broker, LedgerKind
+from sayso.testing.demo_signer import DemoSigner
 from sayso.testing.stack import StackHandle, running_stack
 
 STILL_SECONDS = 60.0
@@ -47,17 +48,21 @@ class Driver:
     def __post_init__(self) -> None:
         self.traces = self.contestant.traces(self.stack)
         self.ended_at: dict[str, float] = {}
+        self._signer = DemoSigner.of(self.stack.options)
 
     def open_cases(self, prefix: str, count: int) -> float:
         """Publish `count` requests in one pipeline and wait until all of their cases wait; when the first was published."""
+        requests = [_request(f"{prefix}{number}") for number in range(count)]
+        for request in requests:
+            self._signer.note("requests", request.body)
         began = time.time()
-        self.topics.publish("requests", [_request(f"{prefix}{number}") for number in range(count)])
+        self.topics.publish("requests", requests)
         self._await(lambda: self.traces.count_waiting(prefix), count, "cases wait for their decision")
         return began
 
     def decide(self, prefix: str, count: int, rate: float | None = None) -> dict[str, float]:
         """Publish a decision for each, at once or `rate` a second, and wait for all outcomes: key → when it was published."""
-        decisions = [_decision(f"{prefix}{number}") for number in range(count)]
+        decisions = [self._signed(_decision(f"{prefix}{number}")) for number in range(count)]  # the approvers' work, before the clock
         began = time.time()
         if rate is None:
             self.topics.publish("approvals", decisions)
@@ -96,6 +101,9 @@ class Driver:
         """Let go of the stack."""
         self.traces.close()
         self.topics.close()
+
+    def _signed(self, decision: Outgoing) -> Outgoing:
+        return replace(decision, body=self._signer.sign("approvals", decision.body))
 
     def _publish_paced(self, decisions: list[Outgoing], rate: float) -> Iterator[tuple[str, float]]:
         began = time.time()

@@ -32,6 +32,7 @@ from sayso.logs import configure_logs
 from sayso.prune import prune
 from sayso.services import PartnerClient
 from sayso.settings import Settings
+from sayso.signing.notary import unchecked
 from sayso.testing.ledgers import SqliteLedgers, postgresql_ledgers
 from sayso.testing.memory import MemoryEngine, MemoryPublisher
 from sayso_subscribers.drive import Driver
@@ -68,7 +69,7 @@ class Mill:
         self.ledger = ledger
         self.engine = MemoryEngine(WORKFLOWS, activities)
         self._driver = Driver(ledger, self.engine, settings)
-        router = Router(ledger, BINDINGS, Rules(settings, read_ledger_id(ledger)), lambda: None)
+        router = Router(ledger, BINDINGS, unchecked, Rules(settings, read_ledger_id(ledger)), lambda: None)
         self._lanes = (router, self._driver, OutboxPublisher(ledger, MemoryPublisher(), settings.dispatcher))
 
     def grind(self, cases: int) -> None:

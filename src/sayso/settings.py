@@ -13,21 +13,14 @@ from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError, YamlConfigSettingsSource
 
 from sayso.config_file import ConfigFile, did_you_mean
 from sayso.contracts.payload import explain
 from sayso.errors import ConfigurationError
-
-LONGEST = timedelta(days=36_500)
-"""A hundred years: the end of what waits is a date, and dates end with the year 9999."""
-
-
-class Section(BaseModel):
-    """A group of settings."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from sayso.settings_of_monitors import HealthMonitorSettings, JobMonitorSettings, MonitorSettings, StatusMonitorSettings
+from sayso.settings_section import LONGEST, Section
 
 
 class RetrySettings(Section):
@@ -65,6 +58,9 @@ class TaskSettings(Section):
 
     manager_timeout: timedelta = Field(
         timedelta(hours=48), gt=timedelta(0), le=LONGEST, description="How long a task waits for the manager."
+    )
+    total_timeout: timedelta = Field(
+        timedelta(hours=72), gt=timedelta(0), le=LONGEST, description="How long a task waits in all, the director's time included."
     )
 
 
@@ -111,52 +107,34 @@ class ChainSettings(Section):
     retries: RetrySettings = RetrySettings(first_interval=timedelta(minutes=1), interval_max=timedelta(hours=1), attempts=10)
 
 
-class MonitorSettings(Section):
-    """Every monitor: where it may look."""
+class PolicySettings(Section):
+    """Which policies of the folder `policies/` count. A number of a policy that names a setting (docs/policies.md) is that setting's
+    value where it differs from the setting's default; so the settings above still say the shipped policies' limits and times.
+    """
 
-    allowed_targets: tuple[str, ...] = Field(
-        ("http://127.0.0.1", "http://localhost"),
-        description="What a monitor may look at: `scheme://host`, with a port only that one, with a path only what is below it.",
+    use: dict[str, str] = Field(
+        {}, description='Workflow: the policy, marked `variant`, that counts for it: `{"task_approval_workflow": "task_48h"}`.'
     )
-    timeout: timedelta = Field(
-        timedelta(seconds=5), gt=timedelta(0), le=timedelta(minutes=2), description="How long a check may take in all."
-    )
-
-
-class HealthMonitorSettings(Section):
-    """`health_monitor_workflow`."""
-
-    target_template: str = Field("http://{job_id}:8000/health", description="What it looks at, unless its event says so.")
-    healthy_interval: timedelta = Field(
-        timedelta(minutes=60), gt=timedelta(0), le=LONGEST, description="Pause between two checks while all is well."
-    )
-    unhealthy_interval: timedelta = Field(
-        timedelta(minutes=5), gt=timedelta(0), le=LONGEST, description="Pause between two checks while it is not."
-    )
-    critical_after: int = Field(3, ge=0, le=1_000, description="From which failure in a row on each is critical; 0: none.")
-    repeat_after: timedelta = Field(
-        timedelta(0), ge=timedelta(0), le=LONGEST, description="How long after a critical alert there is no other one; 0: each check."
-    )
-    recovery_notice: bool = Field(False, description="Tell also when it is healthy again.")
-
-
-class StatusMonitorSettings(Section):
-    """`status_monitor_workflow`."""
-
-    target_template: str = Field("http://{job_id}:8000/health", description="What it looks at, unless its event says so.")
-    healthy_interval: timedelta = Field(
-        timedelta(seconds=60), gt=timedelta(0), le=LONGEST, description="Pause between two checks while all is well."
-    )
-    unhealthy_interval: timedelta = Field(
-        timedelta(seconds=5), gt=timedelta(0), le=LONGEST, description="Pause between two checks while it is not."
+    time_scale: float = Field(
+        1.0,
+        gt=0,
+        le=1_000,
+        description="By which every wait of a policy is multiplied, for tests. Unless it is 1, a working day is just 24 hours.",
     )
 
 
-class JobMonitorSettings(Section):
-    """`job_status_monitor`."""
+class DirectorySettings(Section):
+    """A directory of users and groups that speaks SCIM 2.0. Without `url` people are in `directory.yaml`."""
 
-    target_template: str = Field("http://{job_id}:8000/status", description="Whom it asks, unless its event says so.")
-    interval: timedelta = Field(timedelta(minutes=5), gt=timedelta(0), le=LONGEST, description="Pause between two questions.")
+    url: str | None = Field(None, pattern=r"^https?://\S+$", description="Base URL, to which /Users and /Groups are added.")
+    token: SecretStr | None = Field(None, description="Bearer token for it.")
+    timeout: timedelta = Field(timedelta(seconds=5), gt=timedelta(0), description="Deadline of one call to it.")
+    max_age: timedelta = Field(
+        timedelta(minutes=1),
+        gt=timedelta(0),
+        le=timedelta(days=1),
+        description="How old may be what is known of it; then it is read again.",
+    )
 
 
 class DispatcherSettings(Section):
@@ -195,6 +173,27 @@ class AuditSettings(Section):
     key: SecretStr | None = Field(None, description="Key of the chain, at least 64 hex digits; without it the key file counts.")
     key_file: Path | None = Field(None, description="File with that key; by default `audit.key` in the state folder, made once.")
     anchor_interval: timedelta = Field(timedelta(minutes=1), gt=timedelta(0), description="How often the chain's end is published.")
+
+
+class SigningSettings(Section):
+    """Signatures of decisions ([signing.md](signing.md)); who may sign is in `senders.yaml`."""
+
+    audience: str = Field(
+        "sayso-local",
+        min_length=1,
+        max_length=100,
+        pattern=r"^[\x20-\x7e]+$",
+        description="The name of this installation in signatures (`aud`): what was signed for another one does not count here.",
+    )
+    clock_skew: timedelta = Field(
+        timedelta(minutes=15), ge=timedelta(0), le=timedelta(hours=1), description="How far a sender's clock and ours may differ."
+    )
+    lifetime_max: timedelta = Field(
+        timedelta(days=7),
+        gt=timedelta(0),
+        le=timedelta(days=366),
+        description="How long a signature may be good.",
+    )
 
 
 class AlarmSettings(Section):
@@ -244,7 +243,10 @@ class Settings(BaseSettings):
         "sqlite:///.sayso/ledger.db", description="SQLAlchemy URL of the ledger: sqlite:///… or postgresql+psycopg://…"
     )
     pubsub: str = Field("pubsub", description="Name of the Dapr pub/sub component.")
-    config_dir: Path = Field(Path("config"), description="Folder of bindings.yaml, directory.yaml, services.yaml, settings.yaml.")
+    config_dir: Path = Field(
+        Path("config"),
+        description="Folder of bindings.yaml, calendars.yaml, directory.yaml, services.yaml, settings.yaml and policies/.",
+    )
     state_dir: Path = Field(Path(".sayso"), description="Folder of the local stack's data, logs and notices.")
     partners_url: str = Field("http://127.0.0.1:8090", description="Base URL of the service that performs effects.")
     partners_timeout: timedelta = Field(timedelta(seconds=10), gt=timedelta(0), description="Deadline of one call to that service.")
@@ -252,7 +254,10 @@ class Settings(BaseSettings):
     early_hold: timedelta = Field(
         timedelta(days=7), gt=timedelta(0), le=LONGEST, description="How long an early event waits for its case."
     )
-    accept_raw_raise: bool = Field(True, description="Accept events raised, and cases started, through Dapr's own workflow API.")
+    accept_raw_raise: bool = Field(
+        False,
+        description="Accept events raised, and cases started, through Dapr's own workflow API, where nobody signs: for one machine.",
+    )
     approvers_only: bool = Field(
         False, description="Take decisions only of members of the group that is asked (directory.yaml), looked up at delivery."
     )
@@ -271,10 +276,13 @@ class Settings(BaseSettings):
     health_monitor: HealthMonitorSettings = HealthMonitorSettings()
     status_monitor: StatusMonitorSettings = StatusMonitorSettings()
     job_monitor: JobMonitorSettings = JobMonitorSettings()
+    policies: PolicySettings = PolicySettings()
+    directory: DirectorySettings = DirectorySettings()
     dispatcher: DispatcherSettings = DispatcherSettings()
     limits: LimitSettings = LimitSettings()
     reconciler: ReconcilerSettings = ReconcilerSettings()
     audit: AuditSettings = AuditSettings()
+    signing: SigningSettings = SigningSettings()
     alarms: AlarmSettings = AlarmSettings()
     metrics: MetricsSettings = MetricsSettings()
 

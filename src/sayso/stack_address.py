@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sayso.engine import DaprEngine
     from sayso.ledger import Ledger
     from sayso.publisher import DaprPublisher
+    from sayso.signing.notary import Notary
 
 PROBE_SECONDS = 3.0
 HTTP_PORT_DEFAULT = 3500
@@ -43,6 +44,12 @@ class StackAddress:
         from sayso.correlation.bindings import load_bindings  # noqa: PLC0415 - compiling expressions takes a moment
 
         return load_bindings(self.settings.config_dir / "bindings.yaml")
+
+    def notary(self) -> Notary:
+        """Who judges signatures, by the senders of the configuration folder."""
+        from sayso.signing.notary import notary_of  # noqa: PLC0415 - as above
+
+        return notary_of(self.settings)
 
     def ledger(self) -> Ledger:
         """The ledger, only to be read; `ConfigurationError` when there is none."""

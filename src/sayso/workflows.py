@@ -18,13 +18,15 @@ from sqlalchemy import Row, bindparam, select
 from sayso.config_file import did_you_mean
 from sayso.contracts.catalog import WORKFLOWS
 from sayso.errors import ConfigurationError, SaysoError
-from sayso.ledger import Ledger, acts, read_ledger_id
+from sayso.ledger import Ledger, acts, operator_changes, read_ledger_id
 from sayso.ledger.acts import Asked
 from sayso.ledger.cases import Rules
 from sayso.ledger.outbox import moment
 from sayso.ledger.queries.cases import find_cases
 from sayso.ledger.schema import acts as act_rows
-from sayso.ledger.schema import cases
+from sayso.ledger.schema import cases, events
+from sayso.ledger.states import EventState
+from sayso.policy.rulebook import LivePolicies
 from sayso.settings import Settings
 
 STATUSES = ("PENDING", "RUNNING", "SUSPENDED", "COMPLETED", "FAILED", "TERMINATED")
@@ -79,12 +81,28 @@ class Workflows:
 
     def retry(self, instance_id: str, *, actor: str, reason: str) -> Asked:
         """Go on with a failed one from the step that failed, as a new generation."""
-        rules = Rules(self.settings, read_ledger_id(self.ledger))
+        rules = Rules(self.settings, read_ledger_id(self.ledger), LivePolicies(self.settings))
         return self._ask(partial(acts.retry, rules=rules), instance_id, actor, reason)
 
     def purge(self, instance_id: str, *, actor: str, reason: str) -> Asked:
         """Have the engine forget one that has ended."""
         return self._ask(acts.purge, instance_id, actor, reason)
+
+    def reassign(
+        self, instance_id: str, *, actor: str, reason: str, to: str, holder: str | None = None, stage: str | None = None
+    ) -> Asked:
+        """Let somebody else decide, in the place of `holder` where several are asked. It goes through the gate (`became_of`)."""
+        return self._ask(partial(operator_changes.reassign, to=to, holder=holder, stage=stage), instance_id, actor, reason)
+
+    def cancel(self, instance_id: str, *, actor: str, reason: str) -> Asked:
+        """End the case by its own rules, as `cancelled`: its workflow undoes what it can. It goes through the gate (`became_of`)."""
+        return self._ask(operator_changes.cancel, instance_id, actor, reason)
+
+    def became_of(self, event: int) -> tuple[str, str] | None:
+        """State and reason of an operator's event; None while its workflow has not met it."""
+        row = self.ledger.read(lambda tx: tx.one(_EVENT, {"seq": event}))
+        under_way = row is not None and row.state in (EventState.DELIVERING, EventState.DELIVERED)
+        return (str(row.state), str(row.reason)) if row is not None and not under_way else None
 
     def carried_out(self, number: int) -> str | None:
         """What came of an act in the engine; None while it is still to be told."""
@@ -123,4 +141,5 @@ def _runtime_status(row: Row[Any]) -> str:
 
 
 _CASE = select(cases).where(cases.c.instance_id == bindparam("instance_id"))
+_EVENT = select(events.c.state, events.c.reason).where(events.c.seq == bindparam("seq"))
 _ACT = select(act_rows).where(act_rows.c.seq == bindparam("seq"))

@@ -13,8 +13,10 @@ from sayso.engine import Engine
 from sayso.lanes import Lane
 from sayso.ledger import Ledger
 from sayso.ledger.cases import Rules
+from sayso.ledger.planning import Policies, SettingsAlone
 from sayso.publisher import Publisher
 from sayso.settings import Settings
+from sayso.signing.notary import Vouch, notary_of
 from sayso_subscribers.act import ActLane
 from sayso_subscribers.alarm_watch import AlarmWatch
 from sayso_subscribers.drive import Driver
@@ -30,12 +32,21 @@ class Dispatcher:
     """Six lanes over one ledger."""
 
     def __init__(
-        self, ledger: Ledger, engine: Engine, publisher: Publisher, bindings: Bindings, settings: Settings, ledger_id: str
+        self,
+        ledger: Ledger,
+        engine: Engine,
+        publisher: Publisher,
+        bindings: Bindings,
+        settings: Settings,
+        ledger_id: str,
+        policies: Policies | None = None,
+        vouch: Vouch | None = None,
     ) -> None:
         poll_interval = settings.dispatcher.poll_interval
         self._driver = Driver(ledger, engine, settings)
         outbox = OutboxPublisher(ledger, publisher, settings.dispatcher)
-        router = Router(ledger, bindings, Rules(settings, ledger_id), self._after_routing, self._driver.follow)
+        rules = Rules(settings, ledger_id, policies or SettingsAlone())
+        router = Router(ledger, bindings, vouch or notary_of(settings).vouch, rules, self._after_routing, self._driver.follow)
         reconciler = Reconciler(ledger, engine, bindings, settings)
         self._routing = Lane("route", lambda: reconciler.has_surveyed and router.work(), poll_interval)
         self._driving = Lane("drive", self._driver.work, poll_interval)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from functools import partial
 
@@ -16,7 +16,7 @@ import structlog
 
 from sayso.contracts.catalog import DECISION_EVENTS
 from sayso.contracts.workflow_io import RaisedEvent
-from sayso.directory import LiveDirectory
+from sayso.directory_http import directory_source
 from sayso.engine import Engine, NoSuchInstanceError, UnreadableInstanceError
 from sayso.errors import SaysoError
 from sayso.lanes import backoff_ms
@@ -43,7 +43,7 @@ class Driver:
         self._engine = engine
         self._settings = settings.dispatcher
         self._monotonic = monotonic
-        self._directory = LiveDirectory(settings.config_dir / "directory.yaml")
+        self._directory = directory_source(settings)
         self._first_check_ms = int(settings.reconciler.check_interval.total_seconds() * 1000)
         self._pool = pool or ThreadPoolExecutor(settings.dispatcher.engine_calls, thread_name_prefix="drive")
         self._running: set[Future[bool]] = set()
@@ -141,10 +141,21 @@ class Driver:
 
     def _entitled(self, job: Job, event: RaisedEvent, *, used_before: bool) -> RaisedEvent:
         """A decision says whether its approver may decide now, not when it was sent. One that an earlier run used stays used."""
-        if job.only_members_of is None or event.name not in DECISION_EVENTS:
+        if event.name not in DECISION_EVENTS:
+            return event
+        if job.seated is not None:
+            return event.model_copy(update={"members": self._members(job.seated, used_before=used_before)})
+        if job.only_members_of is None:
             return event
         may = used_before or self._directory.current().has_member(job.only_members_of, str(event.data.get("approver")))
         return event.model_copy(update={"entitled": may})
+
+    def _members(self, seated: Mapping[str, tuple[str, ...]], *, used_before: bool) -> dict[str, tuple[str, ...]]:
+        """Who of those that hold seats by a group belongs to it now."""
+        if used_before or not seated:
+            return dict(seated)
+        directory = self._directory.current()
+        return {group: tuple(one for one in holders if directory.has_member(group, one)) for group, holders in seated.items()}
 
     def _start(self, job: Job) -> None:
         """A second attempt follows an unknown result: Dapr would run an instance that has ended once more."""

@@ -11,7 +11,7 @@ from functools import partial
 
 import structlog
 
-from sayso.correlation.bindings import load_bindings
+from sayso.correlation.bindings import Bindings, load_bindings
 from sayso.engine import DaprEngine
 from sayso.errors import TransientError
 from sayso.extensions import load_extensions
@@ -20,8 +20,10 @@ from sayso.ledger import Ledger, open_ledger, read_ledger_id
 from sayso.ledger.loaded import note_bindings
 from sayso.ledger.opening import PATIENCE_SECONDS
 from sayso.metrics import serve_metrics
+from sayso.policy.rulebook import LivePolicies
 from sayso.publisher import DaprPublisher
 from sayso.settings import Settings
+from sayso.signing.startup import check_senders
 from sayso_subscribers.dispatcher import STOP_SECONDS, Dispatcher
 from sayso_subscribers.intake_watch import Intake, IntakeWatch
 from sayso_subscribers.ledger_metrics import IntakeCollector, LedgerCollector
@@ -36,16 +38,24 @@ STREAMS_INTERVAL = timedelta(seconds=2)
 """Shorter than `processingTimeout` in components/redis/pubsub.yaml, after which daprd forgets pending entries that are gone."""
 
 
-def run(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT."""
+def _configuration(settings: Settings) -> tuple[Bindings, LivePolicies]:
+    """All of it is read before the ledger is opened: what is wrong stops the start."""
     load_extensions(settings.config_dir)
     bindings = load_bindings(settings.config_dir / "bindings.yaml")
+    policies = LivePolicies(settings)
+    check_senders(bindings, settings, may_create=True)
+    return bindings, policies
+
+
+def run(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    bindings, policies = _configuration(settings)
     ledger = open_ledger(settings.ledger_url, PATIENCE_SECONDS)
     engine = DaprEngine(settings.dispatcher.engine_timeout)
     publisher = DaprPublisher(settings.pubsub)
     ledger_id = read_ledger_id(ledger)
     ledger.transact(partial(note_bindings, digest=bindings.digest))
-    dispatcher = Dispatcher(ledger, engine, publisher, bindings, settings, ledger_id)
+    dispatcher = Dispatcher(ledger, engine, publisher, bindings, settings, ledger_id, policies)
     sealing = sealing_lane(ledger, settings, ledger_id)
     streams = _watch_of_streams(bindings.subscriptions, ledger, dispatcher)
     intake = Intake()

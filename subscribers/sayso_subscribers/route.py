@@ -1,6 +1,7 @@
 """The routing lane: committed messages, in ledger order, each to its place.
 
-In: due rows of `events`. Out: for each one transaction that gives it its next state (`sayso.ledger.routing`).
+In: due rows of `events`. Out: for each one transaction that gives it its next state (`sayso.ledger.routing`). A signature is looked at
+before that transaction claims the event's identity.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from sayso.ledger import Ledger
 from sayso.ledger.cases import Rules
 from sayso.ledger.routing import DueEvent, due_events, expire, postpone_routing, route
 from sayso.ledger.states import EventState
+from sayso.signing.notary import Vouch
 
 log = structlog.get_logger()
 BATCH = 64
@@ -36,12 +38,14 @@ class Router:
         self,
         ledger: Ledger,
         bindings: Bindings,
+        vouch: Vouch,
         rules: Rules,
         after: Callable[[bool], None],
         follow: Callable[[], Followed | None] = lambda: None,
     ) -> None:
         self._ledger = ledger
         self._bindings = bindings
+        self._vouch = vouch
         self._rules = rules
         self._after = after
         self._follow = follow
@@ -69,7 +73,7 @@ class Router:
         if event.state is EventState.HELD:
             return self._ledger.submit(partial(expire, seq=event.seq))
         try:
-            verdict = correlate(self._bindings, event.topic, event.original)
+            verdict = self._vouch(correlate(self._bindings, event.topic, event.original), event.received_at)
         except Exception as error:  # noqa: BLE001 - as below: `_collect` says what was wrong
             failed: Future[EventState | None] = Future()
             failed.set_exception(error)

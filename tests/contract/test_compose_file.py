@@ -194,3 +194,7 @@ def test_the_flags_are_known_to_the_real_binary(name: str, services: dict[str, A
     usage = subprocess.run([getattr(install_runtime(print), name), "--help"], check=False, capture_output=True, text=True, timeout=30)
     known = set(re.findall(r"--[\w-]+", usage.stdout + usage.stderr))
     assert set(flags_of(services[name])) <= known
+
+
+def test_in_containers_nobody_decides_past_the_topics(services: dict[str, Any]) -> None:
+    assert {services[role]["environment"]["SAYSO_ACCEPT_RAW_RAISE"] for role in ROLES} == {"false"}

@@ -11,16 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from shop_events import Event, decision, encoded, payment, purchase, topic_of
+from shop_events import Event, decision, encoded, payment, purchase, requests_made, topic_of
 from sqlalchemy import Row, select
 from waiting import eventually
 
+from sayso.contracts.catalog import EVENT_TYPES
 from sayso.contracts.engine_ids import engine_id
 from sayso.engine import DaprEngine
 from sayso.errors import TransientError
 from sayso.ledger import Ledger
+from sayso.ledger.planning import current_document
 from sayso.ledger.schema import cases, events, tasks
 from sayso.notices.notice_file import FILE_NAME, SeenNotice, read_notices
+from sayso.testing.demo_signer import DemoSigner
 from sayso.testing.foreign_client import CONTENT_TYPE, foreign_client_of
 from sayso.testing.stack import StackHandle
 
@@ -37,6 +40,8 @@ class RunningSystem:
         self.state = state
         self.ledger = Ledger(state.ledger_url)
         self.broker = foreign_client_of(state)
+        self.signer = DemoSigner.of(stack.options)
+        self._written = 0
         self.engine = DaprEngine(timedelta(seconds=10), "127.0.0.1", state.dapr_grpc_port)
         self._http = httpx2.Client(timeout=10, trust_env=False)
 
@@ -50,12 +55,38 @@ class RunningSystem:
     def send(self, *events: Event) -> None:
         """Write events to the broker, past Dapr, each to the topic of its type."""
         for one in events:
+            self.broker.send(topic_of(one), self.written(one))
+
+    def written(self, one: Event) -> bytes:
+        """Its bytes, signed by the demo sender if it is a decision; from then on the event has that signature."""
+        self._written, written = requests_made(self._written)
+        for asked in written:
+            self.signer.note(topic_of(asked), encoded(asked))
+        if one.get("type") not in EVENT_TYPES:
+            return encoded(one)
+        case = self._later_case_of(one)
+        one.update(json.loads(self.signer.sign(topic_of(one), encoded(one), case)))
+        return encoded(one)
+
+    def _later_case_of(self, one: Event) -> str | None:
+        """A decision for another case than the first of its key has to name it. It is about the request as its case has it now."""
+        data = one["data"] if isinstance(one["data"], dict) else {}
+        keys = [str(data[name]) for name in ("order_id", "request_id", "task_id", "key") if name in data]
+        waiting = [case for key in keys for case in self.cases(key) if case.phase != "closed"]
+        for case in waiting:
+            self.signer.remember(case.workflow, case.key, current_document(case)["request"])
+        open_later = [case.instance_id for case in waiting if case.generation > 1]
+        return open_later[0] if open_later else None
+
+    def send_unsigned(self, *events: Event) -> None:
+        """The same as they are: a forger's."""
+        for one in events:
             self.broker.send(topic_of(one), encoded(one))
 
     def publish(self, one: Event) -> None:
         """Publish an event through daprd's HTTP API, as an app with a sidecar does."""
         url = f"http://127.0.0.1:{self.state.dapr_http_port}/v1.0/publish/pubsub/{topic_of(one)}"
-        self._http.post(url, content=encoded(one), headers={"content-type": CONTENT_TYPE}).raise_for_status()
+        self._http.post(url, content=self.written(one), headers={"content-type": CONTENT_TYPE}).raise_for_status()
 
     def metadata(self) -> dict[str, Any]:
         """What daprd says of itself."""

@@ -14,6 +14,7 @@ from sayso.contracts.catalog import EVENT_TYPES
 
 Event = dict[str, Any]
 _numbers = itertools.count(1)
+_made: list[Event] = []
 _run = secrets.token_hex(3)
 
 
@@ -24,7 +25,7 @@ def fresh(prefix: str) -> str:
 
 def event(event_type: str, data: Any, *, event_id: str | None = None, source: str = "/shop", **attributes: Any) -> Event:
     """A CloudEvent of any type."""
-    return {
+    made = {
         "specversion": "1.0",
         "id": event_id or fresh("event"),
         "source": source,
@@ -33,6 +34,14 @@ def event(event_type: str, data: Any, *, event_id: str | None = None, source: st
         **attributes,
         "data": data,
     }
+    _made.append(made)
+    return made
+
+
+def requests_made(before: int) -> tuple[int, list[Event]]:
+    """How many events were written until now, and those behind the first so many that may be requests, about which others decide."""
+    written = _made[before:]
+    return len(_made), [one for one in written if one.get("type") in EVENT_TYPES and one["type"] != "sayso.approval.decided.v1"]
 
 
 def purchase(order_id: str, *, event_id: str | None = None, source: str = "/shop", **fields: Any) -> Event:

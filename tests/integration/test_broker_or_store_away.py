@@ -14,7 +14,7 @@ import pytest
 from blows import back
 from confluent_kafka.admin import AdminClient
 from running_system import RunningSystem
-from shop_events import decision, encoded, fresh, payment, purchase, topic_of
+from shop_events import decision, fresh, payment, purchase, topic_of
 from sqlalchemy import select
 from waiting import eventually
 
@@ -75,7 +75,7 @@ def members(system: RunningSystem) -> int:
 def send_spread(system: RunningSystem, events: list[dict[str, object]]) -> None:
     """To partitions by their keys, as senders do."""
     for one in events:
-        system.broker.send(topic_of(one), encoded(one), str(one["id"]))
+        system.broker.send(topic_of(one), system.written(one), str(one["id"]))
 
 
 def test_what_was_being_handled_when_its_partitions_changed_hands_is_only_counted_when_it_comes_again(system: RunningSystem) -> None:

@@ -68,11 +68,14 @@ def test_a_refused_decision_says_why(terminal: Terminal, system: RunningSystem) 
     assert "has ended (rejected" in terminal.sayso("decide", order, "approve", "--as", "bob", code=4)
 
 
-def test_an_early_decision_is_held_and_then_used(terminal: Terminal, system: RunningSystem) -> None:
+def test_an_early_decision_is_held_and_then_used(terminal: Terminal, system: RunningSystem, tmp_path: Path) -> None:
     order = fresh("PO")
-    held = terminal.json("decide", order, "reject", "--as", "bob", "--workflow", PURCHASES)
+    asked = purchase(order)
+    assert "--about FILE" in terminal.sayso("decide", order, "reject", "--as", "bob", "--workflow", PURCHASES, code=2)
+    about = ("--workflow", PURCHASES, "--about", file_of(tmp_path, asked))
+    held = terminal.json("decide", order, "reject", "--as", "bob", *about)
     assert held["state"] == "held"
-    system.send(purchase(order))
+    system.send(asked)
     assert system.closed(order).outcome == "rejected"
     assert terminal.json("event", held["id"])["event"]["state"] == "consumed"
 
@@ -129,12 +132,13 @@ def test_both_processes_serve_metrics_and_status_says_what_waits(terminal: Termi
 def test_a_dead_event_is_replayed_on_the_running_stack_and_wakes_its_case(terminal: Terminal, system: RunningSystem) -> None:
     """A decision whose case comes after its time; the row's time is made to pass, which takes seven days."""
     order = fresh("PO")
-    early = decision(order_id=order)
+    asked, early = purchase(order), decision(order_id=order)
     system.send(early)
     held = system.settled(early, "held")
     system.ledger.transact(lambda tx: tx.run(update(events).where(events.c.seq == held.seq).values(due_at_ms=1)))
     system.settled(early, "expired")
-    system.open_purchase(order)
+    system.send(asked)
+    system.waiting_for("approval", order)
     assert "would be delivering" in terminal.sayso("dead", "replay", early["id"], "--dry-run")
     assert terminal.json("dead", "replay", early["id"], "--as", "alice")["events"][0]["done"] is True
     system.settled(early, "consumed")

@@ -90,12 +90,17 @@ def test_nobody_else_can_withdraw(system: RunningSystem) -> None:
     system.waiting_for("approval", order)
 
 
-def test_a_placed_order_cannot_be_withdrawn(system: RunningSystem) -> None:
+def test_a_placed_order_can_be_withdrawn_by_its_requester_until_it_is_paid(system: RunningSystem) -> None:
     order = fresh("PO")
     system.open_purchase(order)
     system.approve_purchase(order)
-    refused_for(system, withdrawal(order, "alice"), "too late: the order is placed")
-    assert system.pay_purchase(order).outcome == "completed"
+    refused_for(system, withdrawal(order, "carol"), "only the requester (alice) may withdraw, not carol")
+    system.send(withdrawal(order, "alice"))
+    assert system.closed(order).outcome == "withdrawn"
+    assert system.effects(order) == [("orders.placed", 1), ("orders.cancelled", 1)]
+    paid = payment(order)
+    system.send(paid)
+    assert system.settled(paid, "late").answered_by is not None
 
 
 def test_a_second_decision_changes_nothing(system: RunningSystem) -> None:

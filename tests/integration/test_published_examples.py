@@ -27,6 +27,11 @@ pytestmark = pytest.mark.stack
 EVENTS = PROJECT / "examples/events"
 TOPICS = {"purchase-unknown-type.json": ("--topic", "purchases")}
 """No binding says where a type belongs that nobody knows."""
+SIGNED = ("decision-", "approval-", "own-event/expense-decided")
+UNSIGNED = ("decision-for-two-cases.json",)
+"""Of the signed types: nobody knows which case it is about, so there is nothing to sign."""
+REQUESTS = {"decision-task-approve.json": "task-requested.json"}
+"""What is decided before its case comes, and the file of its request."""
 SECONDS = 60.0
 USUAL_PARTNERS = "http://127.0.0.1:8090"
 """Where monitors look at the partner service in the examples; a stack of a test has it elsewhere."""
@@ -46,6 +51,7 @@ TO_THE_END = Road(
     {
         # A purchase that is approved and paid, with everything on its way that does not count.
         "purchase-requested.json": "started",
+        "approval-delegated.json": "refused",  # nobody is asked by name: anyone may decide
         "decision-own-request.json": "refused",
         "decision-approve.json": "consumed",
         "decision-reject.json": "refused",
@@ -58,7 +64,8 @@ TO_THE_END = Road(
         "purchase-below-threshold.json": "started",
         # A request, a task, an escalation.
         "request-submitted.json": "started",
-        "decision-approved-only.json": "refused",
+        "decision-approved-only.json": "rejected",
+        "request-amended.json": "consumed",
         "decision-request-approve.json": "consumed",
         "decision-request-reject.json": "late",
         "decision-by-workflow-and-key.json": "late",
@@ -172,16 +179,38 @@ NOT_FAR = Road(
         "expense-77": ("approved", {"approver": "alice"}),
     },
 )
-REJECTED = Road(
+TAKEN_BACK = Road(
     ("valkey", "sqlite"),
-    {"purchase-requested.json": "started", "decision-reject.json": "consumed", "decision-approve.json": "late"},
-    {"PO-1001": ("rejected", "Rejected by 'bob'")},
+    {
+        "purchase-requested.json": "started",
+        "purchase-amended.json": "consumed",
+        "decision-reject.json": "consumed",
+        "decision-approve.json": "late",
+        # What is taken back.
+        "request-submitted.json": "started",
+        "request-withdrawn.json": "consumed",
+        "task-requested.json": "started",
+        "task-amended.json": "consumed",
+        "task-withdrawn.json": "consumed",
+        "escalation-requested.json": "started",
+        "escalation-withdrawn.json": "consumed",
+        "order-placed-large.json": "started",
+        "order-withdrawn.json": "consumed",
+    },
+    {
+        "PO-1001": ("rejected", "Rejected by 'bob'"),
+        "R-2001": ("withdrawn", {"status": "withdrawn", "request_id": "R-2001", "reason": "the conference is cancelled"}),
+        "T-3001": ("withdrawn", {"status": "withdrawn", "task_id": "T-3001"}),
+        "E-4001": ("withdrawn", {"status": "withdrawn", "request_id": "E-4001"}),
+        "O-5002": ("withdrawn", {"status": "withdrawn", "order_id": "O-5002"}),
+    },
 )
-ROADS = {"to the end": TO_THE_END, "to another end": TO_ANOTHER_END, "not far": NOT_FAR, "rejected": REJECTED}
+ROADS = {"to the end": TO_THE_END, "to another end": TO_ANOTHER_END, "not far": NOT_FAR, "taken back": TAKEN_BACK}
 
 
 def test_every_file_is_on_a_road() -> None:
-    assert {path.relative_to(EVENTS).as_posix() for path in EVENTS.rglob("*.json")} == TO_THE_END.files.keys()
+    travelled = {file for road in ROADS.values() for file in road.files}
+    assert {path.relative_to(EVENTS).as_posix() for path in EVENTS.rglob("*.json")} == travelled
 
 
 @pytest.mark.parametrize("road", ROADS.values(), ids=[f"{name} on {name_of(road.pair)}" for name, road in ROADS.items()])
@@ -213,7 +242,7 @@ def publish(system: RunningSystem, folder: Path, file: str) -> str:
     """`sayso publish FILE`, in this process, because there are many; gives the event's id."""
     here_and_now = folder / Path(file).name
     here_and_now.write_text((EVENTS / file).read_text("utf-8").replace(USUAL_PARTNERS, system.state.partners_url), "utf-8")
-    command = ["publish", str(here_and_now), "--json", *TOPICS.get(file, ())]
+    command = ["publish", str(here_and_now), "--json", *TOPICS.get(file, ()), *signature(file)]
     printed = io.StringIO()
     with pytest.MonkeyPatch.context() as here, contextlib.redirect_stdout(printed):
         for name in [name for name in os.environ if name.startswith(("SAYSO_", "DAPR_"))]:
@@ -225,6 +254,13 @@ def publish(system: RunningSystem, folder: Path, file: str) -> str:
     assert not ended.value.code, file
     (published,) = json.loads(printed.getvalue())
     return str(published["id"])
+
+
+def signature(file: str) -> list[str]:
+    """The options that sign it, if it is a decision."""
+    if not file.startswith(SIGNED) or file in UNSIGNED:
+        return []
+    return ["--sign", "demo", *(["--about", str(EVENTS / REQUESTS[file])] if file in REQUESTS else [])]
 
 
 def rests_as(system: RunningSystem, event_id: str, state: str, file: str) -> None:

@@ -94,7 +94,7 @@ def test_what_explain_foretells_comes_true_and_event_tells_it(system: RunningSys
     sent, states = prepared(system), BECOMES[prepared]
     topic = TOPICS.get(prepared) or topic_of(sent)
     file = tmp_path / "event.json"
-    file.write_bytes(encoded(sent))
+    file.write_bytes(system.written(sent))
 
     (foretold,) = sayso(system, "explain", str(file), "--topic", topic, code=EXIT_CODES.get(states[0], 0))
     assert foretold["state"] == states[0]

@@ -30,6 +30,13 @@ def test_nothing_is_lost_twice_or_wrong_in_memory(seed: int) -> None:
     assert "None" not in report.outcomes
 
 
+@pytest.mark.parametrize("seed", [1, 4])
+def test_nothing_is_lost_twice_or_wrong_where_a_policys_plan_decides(seed: int) -> None:
+    report = simulate(Run(seed, EVENTS, scenario="stages"))
+    assert report.findings == ()
+    assert report.outcomes.keys() >= {"approved", "completed", "rejected", "timed_out", "withdrawn"}
+
+
 def test_a_run_lost_before_its_start_was_known_leads_to_the_same_decision() -> None:
     """In this seed a lost run had used an approval; the next got a later rejection first, and both counted."""
     report = simulate(Run(11, 3_000))

@@ -152,7 +152,7 @@ def test_own_topics_and_types_are_welcome(load: Load, old: str, new: str) -> Non
         ("purchases", "deadletters", '3: "deadletters" carries what Sayso itself publishes; reading it would be a loop'),
         ("requested.v1", "requestd.v1", '4: type "com.acme.purchase.requestd.v1" is not known; did you mean "com.acme.purchase.reque'),
         ("topic:", "topc:", '3: unknown field "topc"; did you mean "topic"?'),
-        ("topic:", "colour:", '3: unknown field "colour"; valid: bindings, early, input, key, name,'),
+        ("topic:", "colour:", '3: unknown field "colour"; valid: amend, bindings, delegate, early, input, key, name,'),
         ("    topic: purchases\n", "", "2: bindings.0.topic: Field required"),
         ("order\n", "Order One\n", "2: bindings.0.name: String should match pattern"),
         ("order\n", "5\n", "2: bindings.0.name: Input should be a valid string"),
@@ -235,12 +235,16 @@ def test_a_mistake_is_named_with_its_line(load: Load, old: str, new: str, expect
             'purchase_order_workflow does not wait for "payment_recieved"; did you mean "payment_received"?',
         ),
         ("payment_received", "Payment_Received", 'does not wait for "Payment_Received"; did you mean "payment_received"?'),
-        ("payment_received", "lunch", 'does not wait for "lunch"; valid: approval_received, payment_failed, payment_received'),
+        (
+            "payment_received",
+            "lunch",
+            'does not wait for "lunch"; valid: approval_received, change_requested, payment_failed, payment_received',
+        ),
         ("purchase_order_workflow", "approval_workflow", 'approval_workflow does not wait for "payment_received"'),
         (
             "resume: purchase_order_workflow.payment_received",
-            "withdraw: approval_workflow",
-            "requests of approval_workflow cannot be withdrawn",
+            "withdraw: book_trip",
+            "requests of book_trip cannot be withdrawn",
         ),
         (
             "resume: purchase_order_workflow.payment_received",
@@ -343,7 +347,7 @@ def test_event_names_that_differ_only_by_case_are_refused(load: Load, monkeypatc
         ("bindings: []", "bindings.yaml:1: bindings: List should have at least 1 item"),
         ("bindings:\n  - 5", "bindings.yaml:2: bindings.0: Input should be a valid dictionary"),
         ("- a", "bindings.yaml:1: Input should be a valid dictionary"),
-        ("rules: 1", 'bindings.yaml:1: unknown field "rules"; valid: bindings'),
+        ("rules: 1", 'bindings.yaml:1: unknown field "rules"; valid: amend, bindings'),
         ("bindings: [", "bindings.yaml:1: not valid YAML"),
     ],
 )
@@ -358,3 +362,33 @@ def test_a_broken_file_is_named(tmp_path: Path, text: str, words: str) -> None:
 def test_a_missing_file_says_where_it_was_looked_for(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"bindings\.yaml: cannot be read \(No such file or directory\); is SAYSO_CONFIG_DIR"):
         load_bindings(tmp_path / "bindings.yaml")
+
+
+AMENDS = """\
+  - name: amended
+    topic: purchases
+    type: com.acme.purchase.amended.v1
+    key: event.data.order_id
+    amend: purchase_order_workflow
+"""
+
+
+def test_what_changes_a_request_wakes_its_workflow_under_one_name_and_says_how(load: Load) -> None:
+    (rule,) = load(AMENDS).rules
+    assert (rule.does, rule.change) == ("resume purchase_order_workflow.change_requested", "amend")
+    (rule,) = load(AMENDS.replace("amend:", "delegate:")).rules
+    assert rule.change == "delegate"
+
+
+@pytest.mark.parametrize(("verb", "done"), [("withdraw", "withdrawn"), ("amend", "amended"), ("delegate", "delegated")])
+def test_what_nobody_approves_is_not_changed(load: Load, verb: str, done: str) -> None:
+    words = complaint(load, AMENDS.replace("amend: purchase_order_workflow", f"{verb}: book_trip"))
+    assert f"requests of book_trip cannot be {done}, for nobody approves them; those of approval_workflow, " in words
+
+
+def test_a_purchase_is_withdrawn_under_the_name_that_it_always_had_and_the_others_under_the_one_of_changes(load: Load) -> None:
+    withdraws = AMENDS.replace("amend: purchase_order_workflow", "withdraw: WORKFLOW")
+    (rule,) = load(withdraws.replace("WORKFLOW", "purchase_order_workflow")).rules
+    assert (rule.event_name, rule.change) == ("withdraw_requested", None)
+    (rule,) = load(withdraws.replace("WORKFLOW", "approval_workflow")).rules
+    assert (rule.event_name, rule.change) == ("change_requested", "withdraw")

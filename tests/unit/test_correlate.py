@@ -49,7 +49,7 @@ def test_an_order_starts_its_case_with_a_validated_request() -> None:
     verdict = order(added_later=[1], cost=1250.00)
     assert isinstance(verdict, Start)
     assert (verdict.binding, verdict.workflow, verdict.key) == ("purchase-requested", "purchase_order_workflow", "PO-1")
-    assert verdict.request == ORDER | {"cost": "1250.0", "currency": "USD"}
+    assert verdict.request == ORDER | {"cost": "1250.0", "currency": "USD", "category": None}
     assert json.dumps(verdict.request)
 
 

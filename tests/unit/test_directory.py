@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,7 @@ def load(tmp_path: Path, text: str) -> Directory:
 
 def test_the_shipped_directory_loads() -> None:
     directory = load_directory(PROJECT / "config/directory.yaml")
-    assert set(directory.users) == {"alice", "bob", "carol"}
+    assert set(directory.users) == {"alice", "bob", "carol", "dave", "erin"}
     assert set(directory.groups) == {"managers", "finance"}
 
 
@@ -111,3 +112,84 @@ def test_a_live_directory_is_the_file_as_it_is_now(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(ConfigurationError, match="No such file"):
         live.current()
+
+
+PEOPLE = """\
+default:
+  notify: [sayso-file://]
+time_zone: Europe/Berlin
+users:
+  alice:
+    name: Alice
+    manager: bob
+  bob:
+    name: Bob
+    manager: carol
+    out_of_office:
+      - {from: 2026-12-21, to: 2026-12-31, stand_in: dave}
+      - {from: 2027-01-04, to: 2027-01-05}
+  carol:
+    name: Carol
+  dave:
+    name: Dave
+    out_of_office:
+      - {from: 2026-12-28, to: 2026-12-28, stand_in: carol}
+"""
+
+
+def test_managers_are_found_so_many_levels_up_however_the_person_is_spelt(tmp_path: Path) -> None:
+    directory = load(tmp_path, PEOPLE)
+    assert directory.superior_of(" ALICE ") == "bob"
+    assert directory.superior_of("alice", 2) == "carol"
+    assert directory.superior_of("alice", 3) is None
+    assert directory.superior_of("nobody") is None
+
+
+@pytest.mark.parametrize(
+    ("now", "stand_ins"),
+    [
+        ("2026-12-20T22:59:59+00:00", ()),
+        ("2026-12-20T23:00:00+00:00", ("dave",)),
+        ("2026-12-28T12:00:00+00:00", ("dave", "carol")),
+        ("2026-12-31T22:59:59+00:00", ("dave",)),
+        ("2026-12-31T23:00:00+00:00", ()),
+        ("2027-01-04T12:00:00+00:00", ()),
+    ],
+)
+def test_a_stand_in_stands_in_from_the_first_to_the_last_day_and_hands_on(
+    tmp_path: Path, now: str, stand_ins: tuple[str, ...]
+) -> None:
+    assert load(tmp_path, PEOPLE).stand_ins_of("bob", datetime.fromisoformat(now)) == stand_ins
+
+
+def test_a_name_stands_for_its_users_each_once(tmp_path: Path) -> None:
+    directory = load(tmp_path, TEXT)
+    assert directory.members_of("bob") == ("bob",)
+    assert directory.members_of("managers") == ("alice", "bob", "carol")
+    assert directory.members_of("director") == ("carol",)
+    assert directory.members_of("nobody") == ()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("manager: bob", "manager: bbo", ':7: "bbo" is no user; did you mean "bob"?'),
+        ("stand_in: dave", "stand_in: dvae", ':12: "dvae" is no user; did you mean "dave"?'),
+        ("name: Carol", "name: Carol\n    manager: alice", ":7: nobody is his own manager: alice -> bob -> carol -> alice"),
+        ("name: Carol", "name: Carol\n    manager: carol", ":16: nobody is his own manager: carol -> carol"),
+        ("stand_in: carol", "stand_in: bob", ":19: nobody stands in for himself: dave -> bob -> dave on 2026-12-28"),
+        ("to: 2026-12-31", "to: 2026-12-01", ":12: "),
+        ("Europe/Berlin", "Europe/Berln", ':3: time_zone: there is no time zone "Europe/Berln"'),
+        ("  carol:", "  Bob:", ':14: "Bob" and "bob" are one person'),
+    ],
+)
+def test_what_cannot_be_of_people_names_its_line(tmp_path: Path, old: str, new: str, says: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load(tmp_path, PEOPLE.replace(old, new, 1) if "Bob" not in new else PEOPLE.replace(old, new).replace("manager: carol", ""))
+    assert f"directory.yaml{says}" in str(caught.value)
+
+
+def test_two_who_are_away_at_different_times_may_stand_in_for_each_other(tmp_path: Path) -> None:
+    text = PEOPLE.replace("{from: 2026-12-28, to: 2026-12-28, stand_in: carol}", "{from: 2027-01-01, to: 2027-01-09, stand_in: bob}")
+    directory = load(tmp_path, text)
+    assert directory.stand_ins_of("dave", datetime(2027, 1, 2, tzinfo=UTC)) == ("bob",)

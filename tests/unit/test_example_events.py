@@ -49,6 +49,14 @@ STARTS = {  # file: (workflow, key, approved by itself)
 }
 RESUMES = {
     "purchase-withdrawn.json": (PURCHASE, "PO-1001", "withdraw_requested"),
+    "purchase-amended.json": (PURCHASE, "PO-1001", "change_requested"),
+    "request-withdrawn.json": (APPROVAL, "R-2001", "change_requested"),
+    "request-amended.json": (APPROVAL, "R-2001", "change_requested"),
+    "task-withdrawn.json": (TASK, "T-3001", "change_requested"),
+    "task-amended.json": (TASK, "T-3001", "change_requested"),
+    "order-withdrawn.json": (ORDER, "O-5002", "change_requested"),
+    "escalation-withdrawn.json": (ESCALATION, "E-4001", "change_requested"),
+    "approval-delegated.json": (PURCHASE, "PO-1001", "change_requested"),
     "decision-approve.json": (PURCHASE, "PO-1001", "approval_received"),
     "decision-reject.json": (PURCHASE, "PO-1001", "approval_received"),
     "decision-approver-only.json": (PURCHASE, "PO-1001", "approval_received"),

@@ -19,7 +19,7 @@ def test_the_same_seed_tells_the_same_stories() -> None:
 
 def test_stories_have_every_intent_and_repetitions() -> None:
     messages = [message for story in islice(stories(1), 400) for message in story]
-    assert {message.intent for message in messages} == set(Intent)
+    assert {message.intent for message in messages} == set(Intent) - {Intent.AMEND}  # the simulator's `stages` have those
     assert len({(message.topic, message.body) for message in messages}) < len(messages)
 
 

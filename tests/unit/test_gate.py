@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sayso.contracts.catalog import WORKFLOWS
+from sayso.contracts.signed import Matter
 from sayso.contracts.workflow_io import RaisedEvent
 from sayso.gate import Decision, Refused, Stage, admit, decide, same_person
 
@@ -170,3 +171,39 @@ def test_another_way_to_write_an_id_makes_no_other_person(one: str, other: str) 
     """Four eyes are four, however somebody spells two of them."""
     assert same_person(one, other)
     assert "nobody decides on an own request" in refusal(stage(requester=one), raised({"approved": True, "approver": other}))
+
+
+class TestSigned:
+    """What a verified signature says has to be about this case and its request of now."""
+
+    MATTER = Matter("case-2", generation=2, request_hash="a" * 64, retried="case-1")
+
+    def answer(self, channel: str = "topic", *, again: bool = False, **says: Any) -> Decision | Refused:
+        signed = {"sender": "erp", "key": "erp-1", "request_hash": "a" * 64, "instance": "case-2"} | says
+        data = {"approved": True, "approver": "bob", "signed": {name: value for name, value in signed.items() if value is not None}}
+        event = RaisedEvent(seq=1, identity="i", name="approval_received", received_at=None, data=data, channel=channel, again=again)
+        return decide(Stage("approval_workflow", "alice", DEADLINE, accept_raw_raise=True, matter=lambda: self.MATTER), event)
+
+    @pytest.mark.parametrize("says", [{}, {"instance": "case-1"}], ids=["this case", "the failed one that it goes on with"])
+    def test_what_was_signed_for_this_case_counts(self, says: dict[str, Any]) -> None:
+        assert isinstance(self.answer(**says), Decision)
+
+    def test_what_was_signed_for_another_case_is_refused(self) -> None:
+        assert self.answer(instance="case-9") == Refused("it was signed for the case case-9, this is case-2")
+
+    def test_what_was_signed_for_another_request_is_refused(self) -> None:
+        answer = self.answer(request_hash="b" * 64)
+        assert isinstance(answer, Refused)
+        assert "it was signed for another request" in answer.reason
+
+    def test_without_an_instance_it_is_for_the_first_case_of_its_key(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(TestSigned, "MATTER", Matter("case-2", generation=2, request_hash="a" * 64))
+        answer = self.answer(instance=None)
+        assert isinstance(answer, Refused)
+        assert "it was signed for the first case of its key" in answer.reason
+
+    def test_what_an_earlier_run_has_used_stays_used(self) -> None:
+        assert isinstance(self.answer(instance="case-9", again=True), Decision)
+
+    def test_what_was_raised_past_the_ledger_has_no_sender_whatever_it_says(self) -> None:
+        assert isinstance(self.answer("dapr-api", instance="case-9"), Decision), "as any raw raise, where they are accepted"

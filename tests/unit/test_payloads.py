@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from sayso.contracts.approvals import ApprovalDecided
-from sayso.contracts.catalog import EVENT_TYPES, WITHDRAW_EVENT, WORKFLOWS
+from sayso.contracts.catalog import CHANGE_EVENT, DECISION_EVENTS, EVENT_TYPES, WITHDRAW_EVENT, WORKFLOWS
 from sayso.contracts.payload import explain
 
 AT = "2026-11-20T09:00:00Z"
@@ -16,6 +16,15 @@ GOOD: dict[str, dict[str, Any]] = {
     "com.acme.request.submitted.v1": {"request_id": "R-1", "requester": "carol", "amount": "10.00"},
     "com.acme.purchase.requested.v1": {"order_id": "PO-1", "cost": "10.00", "product": "pen", "quantity": 1},
     "com.acme.purchase.withdrawn.v1": {"order_id": "PO-1", "requester": "carol"},
+    "com.acme.purchase.amended.v1": {"order_id": "PO-1", "requester": "carol", "changes": {"cost": "11.00"}},
+    "com.acme.request.withdrawn.v1": {"request_id": "R-1", "requester": "carol"},
+    "com.acme.request.amended.v1": {"request_id": "R-1", "requester": "carol", "changes": {"amount": "11.00"}},
+    "com.acme.task.withdrawn.v1": {"task_id": "T-1", "requester": "carol"},
+    "com.acme.task.amended.v1": {"task_id": "T-1", "requester": "carol", "changes": {"title": "u"}},
+    "com.acme.order.withdrawn.v1": {"order_id": "O-1", "requester": "carol"},
+    "com.acme.order.approval-withdrawn.v1": {"request_id": "E-1", "requester": "carol"},
+    "sayso.approval.delegated.v1": {"order_id": "PO-1", "by": "bob", "to": "dave"},
+    "sayso.decision.refused.v1": {"case": "c", "workflow": "w", "key": "k", "reason": "r", "refused_at": AT},
     "com.acme.task.requested.v1": {"task_id": "T-1", "title": "t", "assignee": "bob", "priority": "high"},
     "com.acme.task.submitted.v1": {"task_id": "T-1", "title": "t", "assignee": "bob", "priority": "high"},
     "com.acme.order.placed.v1": {"order_id": "O-1", "product": "pen", "quantity": 1, "amount": "10.00"},
@@ -120,7 +129,7 @@ def test_a_missing_field_is_named(event_type: str, field: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("event_type", "field"), [pair for pair in REQUIRED if pair[1] not in ("result", "request", "answers", "booking")]
+    ("event_type", "field"), [pair for pair in REQUIRED if pair[1] not in ("result", "request", "answers", "booking", "changes")]
 )
 @pytest.mark.parametrize("value", [[], {"a": 1}])
 def test_a_field_of_another_kind_is_named(event_type: str, field: str, value: object) -> None:
@@ -222,4 +231,5 @@ def test_event_names_are_unique_whatever_their_case(workflow: str) -> None:
 
 
 def test_only_workflows_that_wait_for_it_can_be_withdrawn() -> None:
-    assert [name for name, contract in WORKFLOWS.items() if WITHDRAW_EVENT in contract.events] == ["purchase_order_workflow"]
+    able = {name for name, contract in WORKFLOWS.items() if {WITHDRAW_EVENT, CHANGE_EVENT} & contract.events.keys()}
+    assert able == {name for name, contract in WORKFLOWS.items() if DECISION_EVENTS & contract.events.keys()}

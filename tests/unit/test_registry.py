@@ -43,4 +43,4 @@ def test_every_workflow_is_registered_under_each_of_its_names() -> None:
 
 
 def test_every_activity_is_registered() -> None:
-    assert sorted(registered().activities) == sorted([*STEPS, "confirm_deadline", "take_case"])
+    assert sorted(registered().activities) == sorted([*STEPS, "amend_request", "confirm_deadline", "open_stages", "take_case"])

@@ -151,3 +151,13 @@ def test_the_engine_keeps_what_has_ended_longer_than_the_reconciler_may_wait() -
     assert kept.endswith("h")
     longest = Settings().reconciler.check_interval_max
     assert timedelta(hours=int(kept[:-1])) > 24 * longest
+
+
+def test_what_is_raised_past_the_topics_counts_only_where_the_configuration_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("SAYSO_ACCEPT_RAW_RAISE", raising=False)
+    monkeypatch.setenv("SAYSO_CONFIG_DIR", str(tmp_path))
+    assert load_settings().accept_raw_raise is False
+    monkeypatch.setenv("SAYSO_CONFIG_DIR", str(Path(__file__).parents[2] / "config"))
+    assert load_settings().accept_raw_raise is True, "the local stack's"

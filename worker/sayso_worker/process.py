@@ -12,7 +12,7 @@ import structlog
 import uvloop
 from dapr.ext.workflow import WorkflowRuntime
 
-from sayso.directory import load_directory
+from sayso.directory_http import directory_source
 from sayso.extensions import load_extensions
 from sayso.lanes import Lane
 from sayso.ledger import open_ledger, read_ledger_id
@@ -20,6 +20,7 @@ from sayso.ledger.cases import Rules
 from sayso.ledger.opening import PATIENCE_SECONDS
 from sayso.metrics import serve_metrics
 from sayso.notices.sender import NoticeSender
+from sayso.policy.rulebook import LivePolicies
 from sayso.services import PartnerClient
 from sayso.settings import Settings
 from sayso.targets import Targets
@@ -42,7 +43,7 @@ STREAM_SECONDS = 0.5
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT."""
     add_own(load_extensions(settings.config_dir))
-    directory = load_directory(settings.config_dir / "directory.yaml")
+    directory = directory_source(settings).current()
     ledger = open_ledger(settings.ledger_url, PATIENCE_SECONDS)
     targets = Targets(settings.monitor.allowed_targets)
     partners = PartnerClient(settings.partners_url, settings.partners_timeout.total_seconds(), targets)
@@ -51,7 +52,7 @@ def run(settings: Settings) -> None:
     work = WorkStream()
     runtime = WorkflowRuntime(interceptors=[work], maximum_thread_pool_workers=ACTIVITY_THREADS, disable_stateful_history=True)
     work.attach(runtime)
-    register(runtime, ledger, partners, Rules(settings, read_ledger_id(ledger)))
+    register(runtime, ledger, partners, Rules(settings, read_ledger_id(ledger), LivePolicies(settings)))
     sender = NoticeSender(directory, settings.state_dir)
     notices = Lane("notices", NoticeLane(ledger, sender, settings.dispatcher).work, settings.dispatcher.poll_interval)
     sidecar = DaprSidecar()

@@ -24,7 +24,7 @@ from sayso_worker.activities.effects import (
     undoing,
 )
 from sayso_worker.activities.looking import check_health, check_job_status
-from sayso_worker.activities.steps import confirm_deadline_activity, step_activity, take_case_activity
+from sayso_worker.activities.steps import approval_activities, confirm_deadline_activity, step_activity, take_case_activity
 from sayso_worker.workflows.approval import approval_workflow
 from sayso_worker.workflows.batch_processing import batch_processing_workflow
 from sayso_worker.workflows.book_trip import book_trip
@@ -101,6 +101,7 @@ STEPS: Table[Effect | None] = Table(
         "send_alert": None,
         "note_event": None,
         "record_refusal": None,
+        "record_approval": None,
         "await_ledger": None,
         "give_up": None,
         "close_case": None,
@@ -121,6 +122,8 @@ def register(runtime: WorkflowRuntime, ledger: Ledger, partners: PartnerClient, 
             _register_versions(runtime, known_as, versions_of(name))
     for name, effect in STEPS.items():
         runtime.register_activity(step_activity(name, effect, ledger, partners), name=name)
+    for name, activity in approval_activities(ledger, rules.policies).items():
+        runtime.register_activity(activity, name=name)
     runtime.register_activity(confirm_deadline_activity(ledger), name="confirm_deadline")
     runtime.register_activity(take_case_activity(ledger, rules), name="take_case")
 

@@ -14,6 +14,7 @@ from typing import TypeVar
 from sayso.cli.output import argument, out, print_json, printable, say
 from sayso.errors import RefusedError, TransientError
 from sayso.ledger.acts import Asked
+from sayso.ledger.states import EventState
 from sayso.stack_address import find_stack
 from sayso.workflows import ENDED, Workflows
 
@@ -51,24 +52,25 @@ def show_status(meant: Meant, *, wait_seconds: float, as_json: bool) -> int:
     return TransientError.exit_code if wait_seconds and status["runtimeStatus"] not in ENDED else 0
 
 
-def carry_out(act: str, meant: Meant, user: str, reason: str, *, wait_seconds: float, as_json: bool) -> int:
-    """Ask for the act, wait for the engine, say what came of it; returns the exit code."""
+def carry_out(act: str, meant: Meant, user: str, reason: str, *, wait_seconds: float, as_json: bool, **more: str | None) -> int:
+    """Ask for the act, wait for the engine, or the gate, say what came of it; returns the exit code."""
     stack = find_stack()
     ledger = stack.ledger()
     try:
         workflows = Workflows(ledger, stack.settings)
         ask: Callable[..., Asked] = getattr(workflows, act)
-        asked = ask(workflows.find(meant.reference, meant.workflow, meant.generation), actor=user, reason=reason)
+        asked = ask(workflows.find(meant.reference, meant.workflow, meant.generation), actor=user, reason=reason, **more)
         engine = _wait(workflows, asked.number, wait_seconds)
+        state, engine = _await_gate(workflows, asked.event, wait_seconds) if asked.event is not None else (None, engine)
     finally:
         ledger.close()
     if as_json:
         print_json({"act": act, "done": asked.done, "case": asked.case, "reason": asked.reason, "engine": engine})
     else:
         _show(asked, engine)
-    if not asked.done:
+    if not asked.done or state not in (None, EventState.CONSUMED):
         return RefusedError.exit_code
-    return 0 if engine is not None or asked.number is None else TransientError.exit_code
+    return 0 if engine is not None or (asked.number is None and asked.event is None) else TransientError.exit_code
 
 
 def _wait(workflows: Workflows, number: int | None, wait_seconds: float) -> str | None:
@@ -79,6 +81,14 @@ def _wait(workflows: Workflows, number: int | None, wait_seconds: float) -> str 
     return answer
 
 
+def _await_gate(workflows: Workflows, event: int, wait_seconds: float) -> tuple[str | None, str | None]:
+    """State and reason of the event by which it was asked for."""
+    deadline = time.monotonic() + wait_seconds
+    while (became := workflows.became_of(event)) is None and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+    return (became[0], f"{became[0]}: {became[1]}") if became is not None else (None, None)
+
+
 def _show(asked: Asked, engine: str | None) -> None:
     if not asked.done:
         say(("nothing was done", "yellow"), f": {printable(asked.case)}: {printable(asked.reason)}")
@@ -86,6 +96,8 @@ def _show(asked: Asked, engine: str | None) -> None:
     out().print(f"{printable(asked.case)}: {printable(asked.reason)}", markup=False)
     if engine is not None:
         say(printable(engine))
+    elif asked.event is not None:
+        say(("its workflow has not met it within the time", "yellow"), f"; see: sayso event '#{asked.event}'")
     elif asked.number is not None:
         say(("the engine was not told within the time", "yellow"), "; it will be: sayso status")
     say(f"see: sayso case {argument(asked.case, asked.case)}")

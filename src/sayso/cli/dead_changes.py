@@ -21,6 +21,7 @@ from sayso.errors import ConfigurationError, RefusedError
 from sayso.ledger import Ledger
 from sayso.ledger.dead import Answer, give_up, look_at_giving_up, look_at_replay, replay
 from sayso.settings import Settings
+from sayso.signing.notary import Vouch
 from sayso.stack_address import StackAddress, find_stack
 
 NOTHING_CHOSEN = 1
@@ -32,7 +33,7 @@ def replay_events(choice: Choice, actor: str, *, dry_run: bool, as_json: bool) -
     choice.must_be_made()
     who = _named(actor, dry_run=dry_run)
     stack = find_stack()
-    change = _Replay(stack.bindings(), stack.settings, who, dry_run)
+    change = _Replay(stack.bindings(), stack.notary().vouch, stack.settings, who, dry_run)
     return _change_all(stack, choice, change, _Words("replayed", "would be", dry_run), as_json=as_json)
 
 
@@ -60,12 +61,13 @@ def _named(actor: str, *, dry_run: bool) -> str:
 @dataclass(frozen=True)
 class _Replay:
     bindings: Bindings
+    vouch: Vouch
     settings: Settings
     actor: str
     dry_run: bool
 
     def __call__(self, ledger: Ledger, seq: int) -> Answer | None:
-        seen = judged(ledger, self.bindings, seq)
+        seen = judged(ledger, self.bindings, self.vouch, seq)
         if seen is None:
             return None
         if self.dry_run:

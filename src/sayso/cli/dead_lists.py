@@ -48,7 +48,7 @@ def show_one(reference: str, source: str | None, *, as_json: bool) -> int:
         if len(found) > 1:
             return show_several(reference, found, as_json=as_json)
         detail = ledger.read(partial(detail_of, event=found[0]))
-        seen = judged(ledger, stack.bindings(), found[0].number)
+        seen = judged(ledger, stack.bindings(), stack.notary().vouch, found[0].number)
         answer = ledger.read(partial(look_at_replay, judged=seen, settings=stack.settings)) if seen is not None else None
     finally:
         ledger.close()

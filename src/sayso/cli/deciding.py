@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from uuid import uuid4
@@ -15,6 +15,7 @@ from uuid import uuid4
 from sayso.cli.event_files import SOURCE
 from sayso.cli.output import argument, clock, out, print_json, printable, say, styled
 from sayso.cli.publishing import Outgoing, publish_events
+from sayso.cli.signing import about_case, desk_of, requests_of_file, signed
 from sayso.config_file import did_you_mean
 from sayso.contracts.catalog import WORKFLOWS
 from sayso.contracts.cloudevent import format_event, parse_event
@@ -27,7 +28,8 @@ from sayso.ledger.queries.cases import case_by_id, find_cases
 from sayso.ledger.queries.events import event_by_identity
 from sayso.ledger.queries.views import CaseView, EventView
 from sayso.ledger.states import EventState
-from sayso.stack_address import find_stack
+from sayso.signing.pen import About
+from sayso.stack_address import StackAddress, find_stack
 
 DECIDED = "sayso.approval.decided.v1"
 POLL_SECONDS = 0.1
@@ -49,10 +51,15 @@ class Decision:
     """What a person typed."""
 
     reference: str
-    approved: bool
+    approved: bool | None
+    """None: neither yes nor no."""
     user: str
     comment: str | None
     workflow: str | None
+    stage: str | None = None
+    on_behalf_of: str | None = None
+    sign: str | None = None
+    about: str | None = None
 
 
 def decide_case(decision: Decision, *, wait_seconds: float, as_json: bool) -> int:
@@ -60,8 +67,10 @@ def decide_case(decision: Decision, *, wait_seconds: float, as_json: bool) -> in
     stack = find_stack()
     ledger = stack.ledger()
     try:
-        workflow, key = _meant(ledger, decision)
-        outgoing = decision_event(decision, workflow, key, stack.bindings())
+        workflow, key, meant = _meant(ledger, decision)
+        bindings = stack.bindings()
+        outgoing = decision_event(decision, workflow, key, bindings)
+        outgoing = _signed(outgoing, decision, stack, bindings, meant)
         publisher = stack.publisher()
         try:
             publish_events(publisher, [outgoing])
@@ -88,6 +97,12 @@ def decision_event(decision: Decision, workflow: str, key: str, bindings: Bindin
         raise ConfigurationError("--as is empty; say who decides: --as alice")
     data: dict[str, object] = {WORKFLOWS[workflow].key_field: key, "workflow": workflow, "key": key}
     data |= {"approved": decision.approved, "approver": decision.user.strip()}
+    if decision.approved is None:
+        data["abstain"] = True
+        del data["approved"]
+    for name, value in (("stage", decision.stage), ("on_behalf_of", decision.on_behalf_of)):
+        if value is not None:
+            data[name] = value
     if decision.comment:
         data["reason"] = decision.comment
     body = format_event(event_id=str(uuid4()), source=SOURCE, event_type=DECIDED, data=data, time=datetime.now(UTC))
@@ -101,6 +116,19 @@ def decision_event(decision: Decision, workflow: str, key: str, bindings: Bindin
     raise ConfigurationError(f"{workflow} cannot be decided with {DECIDED}: {why} (bindings.yaml)")
 
 
+def _signed(outgoing: Outgoing, decision: Decision, stack: StackAddress, bindings: Bindings, case: CaseView | None) -> Outgoing:
+    """With a signature, if the binding wants one or the person does."""
+    verdict = outgoing.verdict
+    assert isinstance(verdict, Resume), "a decision is about a case"
+    if decision.sign is None and verdict.treatment.signed_on is None:
+        return outgoing
+    asked = requests_of_file(decision.about, bindings).get((verdict.workflow, verdict.key))
+    about = about_case(case) if case is not None else About(asked) if asked is not None else None
+    pen = desk_of(stack, bindings).pen(decision.sign, DECIDED)
+    body = signed(pen, outgoing.body, verdict, about)
+    return replace(outgoing, event=parse_event(body), body=body, verdict=correlate(bindings, outgoing.topic, body))
+
+
 def await_end(ledger: Ledger, outgoing: Outgoing, wait_seconds: float) -> EventView | None:
     """Look until the event rests somewhere or the time is over; None when it has not even arrived."""
     deadline = time.monotonic() + wait_seconds
@@ -111,8 +139,8 @@ def await_end(ledger: Ledger, outgoing: Outgoing, wait_seconds: float) -> EventV
         time.sleep(POLL_SECONDS)
 
 
-def _meant(ledger: Ledger, decision: Decision) -> tuple[str, str]:
-    """Workflow and key of the case that is meant, or an error that says why there is none."""
+def _meant(ledger: Ledger, decision: Decision) -> tuple[str, str, CaseView | None]:
+    """Workflow and key of the case that is meant, and the case if there is one; or an error that says why there is none."""
     if decision.workflow is not None and decision.workflow not in WORKFLOWS:
         raise ConfigurationError(f'no workflow "{decision.workflow}"{did_you_mean(decision.workflow, WORKFLOWS)}')
     name = printable(decision.reference)
@@ -122,13 +150,13 @@ def _meant(ledger: Ledger, decision: Decision) -> tuple[str, str]:
         workflows = ", ".join(case.workflow for case in undecided)
         raise ConfigurationError(f"several cases have the key {name} ({workflows}); say which: --workflow NAME")
     if undecided:
-        return undecided[0].workflow, undecided[0].key
+        return undecided[0].workflow, undecided[0].key, undecided[0]
     if found:
         case = found[0]
         ended = f", {clock(case.closed_at)}" if case.closed_at else ""
         raise RefusedError(f"the case for {name} has ended ({case.outcome}{ended}); see: sayso case {case.instance_id}")
     if decision.workflow is not None:
-        return decision.workflow, decision.reference
+        return decision.workflow, decision.reference, None
     raise NoSuchCaseError(f"no case for {name} yet; to decide before it comes, say for which workflow: --workflow NAME")
 
 

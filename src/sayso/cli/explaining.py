@@ -9,6 +9,7 @@ from rich.text import Text
 
 from sayso.cli.event_files import read_input, split_events
 from sayso.cli.output import argument, out, print_json, printable, say, styled
+from sayso.cli.signing import looked_at
 from sayso.contracts.cloudevent import parse_event
 from sayso.correlation.bindings import Bindings
 from sayso.correlation.correlate import correlate
@@ -74,7 +75,7 @@ def _bodies(file: str) -> list[bytes]:
 
 def _explained(body: bytes, topic: str | None, bindings: Bindings, stack: StackAddress, ledger: Ledger | None) -> Explanation:
     chosen = topic if topic is not None else _topic(bindings, body)
-    verdict = correlate(bindings, chosen or "", body)
+    verdict = looked_at(stack, correlate(bindings, chosen or "", body))
     if chosen is None and isinstance(verdict, Unmatched):
         verdict = Unmatched(f'no binding takes type "{verdict.event.type}" on any topic', verdict.event)
     if ledger is None:

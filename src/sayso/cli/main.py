@@ -8,13 +8,15 @@ from typing import Any
 import typer
 
 from sayso.cli.audit_commands import audit_app
-from sayso.cli.case_commands import case, cases, tasks
+from sayso.cli.case_commands import case_app, cases, tasks
 from sayso.cli.dead_commands import dead_app
 from sayso.cli.decide_commands import decide
 from sayso.cli.demo_commands import demo
 from sayso.cli.event_commands import event, events, outbox
+from sayso.cli.keys_commands import keys_app
 from sayso.cli.notices_commands import notices
 from sayso.cli.output import printable, say
+from sayso.cli.policy_commands import policy_app
 from sayso.cli.publish_commands import explain, publish
 from sayso.cli.runtime_commands import doctor, runtime_app
 from sayso.cli.saga_commands import saga_app
@@ -40,14 +42,17 @@ INTERRUPTED = 130
 for command in (up, down, status, logs, doctor):
     app.command(rich_help_panel=STACK)(command)
 app.add_typer(runtime_app, name="runtime", rich_help_panel=STACK)
-for question in (demo, publish, decide, cases, case, tasks, events, event, outbox, explain):
+for question in (demo, publish, decide, cases, tasks, events, event, outbox, explain):
     app.command(rich_help_panel=EVENTS)(question)
+app.add_typer(case_app, name="case", rich_help_panel=EVENTS)
 app.add_typer(dead_app, name="dead", rich_help_panel=EVENTS)
 app.add_typer(saga_app, name="saga", rich_help_panel=EVENTS)
 app.add_typer(workflow_app, name="workflow", rich_help_panel=EVENTS)
 app.add_typer(ledger_app, name="ledger", rich_help_panel=PROCESSES)
 app.add_typer(audit_app, name="audit", rich_help_panel=PROCESSES)
 app.add_typer(config_app, name="config", rich_help_panel=PROCESSES)
+app.add_typer(policy_app, name="policy", rich_help_panel=PEOPLE)
+app.add_typer(keys_app, name="keys", rich_help_panel=PEOPLE)
 app.command(rich_help_panel=PEOPLE)(notices)
 for upkeep in (serve, simulate, backup, restore):
     app.command(rich_help_panel=PROCESSES)(upkeep)

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.text import Text
 
 from sayso.config_file import did_you_mean
-from sayso.directory import load_directory
+from sayso.directory_http import directory_source
 from sayso.notices.notice_file import FILE_NAME, Notice, parse_lines, read_lines, read_notices
 from sayso.settings import Settings, load_settings
 
@@ -52,9 +52,9 @@ def _names_of(user: str, settings: Settings) -> frozenset[str]:
     path = settings.config_dir / "directory.yaml"
     if not path.exists():
         return frozenset({user})
-    directory = load_directory(path)
+    directory = directory_source(settings).current()
     if user not in directory.users:
-        typer.echo(f'"{user}" is not in {path}{did_you_mean(user, directory.users)}', err=True)
+        typer.echo(f'"{user}" is not in {settings.directory.url or path}{did_you_mean(user, directory.users)}', err=True)
     return directory.names_of(user)
 
 

@@ -12,6 +12,12 @@ EventFile = Annotated[str, typer.Argument(metavar="FILE", help="A CloudEvent as 
 Topic = Annotated[
     str | None, typer.Option("--topic", metavar="TOPIC", help="The topic; without it, the bindings say it by the event's type.")
 ]
+Sign = Annotated[
+    str | None, typer.Option("--sign", metavar="SENDER", help="Sign as this sender of senders.yaml, with its key on this machine.")
+]
+AboutFile = Annotated[
+    str | None, typer.Option("--about", metavar="FILE", help="Before its case comes: the file of the request that is decided about.")
+]
 
 
 def publish(
@@ -22,16 +28,18 @@ def publish(
     fill: Annotated[
         bool, typer.Option("--fill", help="Add what is missing: id, time, specversion, source /sayso/cli, datacontenttype.")
     ] = False,
+    sign: Sign = None,
+    about: AboutFile = None,
     as_json: Json = False,
 ) -> None:
     """Publish events to the broker, through the running stack's sidecar.
 
     All events of the file are checked before the first is published. What became of one is asked with `sayso event ID`.
     """
-    from sayso.cli.publishing import publish_file  # noqa: PLC0415 - CEL and gRPC take a moment to load
+    from sayso.cli.publishing import Signing, publish_file  # noqa: PLC0415 - CEL and gRPC take a moment to load
 
     given = {name: value for name, value in (("id", event_id), ("source", source)) if value is not None}
-    publish_file(file, topic, given, fill=fill, as_json=as_json)
+    publish_file(file, topic, given, Signing(sign, about), fill=fill, as_json=as_json)
 
 
 def explain(file: EventFile, topic: Topic = None, as_json: Json = False) -> None:

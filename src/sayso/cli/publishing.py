@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from sayso.cli.event_files import completed, read_input, split_events
 from sayso.cli.output import argument, out, print_json, printable, say
+from sayso.cli.signing import about_event, desk_of, looked_at, requests_in, requests_of_file, signed
 from sayso.config_file import did_you_mean
 from sayso.contracts.cloudevent import IncomingEvent, parse_event
 from sayso.correlation.bindings import Bindings
@@ -41,11 +42,22 @@ class Outgoing:
         return self.verdict.key if isinstance(self.verdict, Start | Resume) else self.event.id
 
 
-def publish_file(file: str, topic: str | None, given: Mapping[str, str], *, fill: bool, as_json: bool) -> None:
+@dataclass(frozen=True)
+class Signing:
+    """Who signs what is published, if anybody, and the file of the requests that are decided about."""
+
+    sender: str | None = None
+    about: str | None = None
+
+
+def publish_file(file: str, topic: str | None, given: Mapping[str, str], signing: Signing, *, fill: bool, as_json: bool) -> None:
     """Publish the file's events and say how to follow them."""
     stack = find_stack()
     bindings = stack.bindings()
     events = prepared(file, topic, given, bindings, fill=fill)
+    if signing.sender is not None:
+        events = _signed(events, stack, bindings, signing.sender, signing.about)
+    events = [replace(each, verdict=looked_at(stack, each.verdict)) for each in events]
     foretold = _foretold(stack, bindings, events)
     publisher = stack.publisher()
     try:
@@ -87,6 +99,24 @@ def _prepared(text: str, name: str, topic: str | None, given: Mapping[str, str],
         raise MalformedError(f"{name}: {error}") from error
     chosen = topic if topic is not None else topic_of(bindings, event.type)
     return Outgoing(chosen, event, body, correlate(bindings, chosen, body))
+
+
+def _signed(events: list[Outgoing], stack: StackAddress, bindings: Bindings, sender: str, about: str | None) -> list[Outgoing]:
+    """Those that the sender may sign, with its signature."""
+    desk = desk_of(stack, bindings)
+    rule = desk.senders.rules.get(sender)
+    requests = requests_of_file(about, bindings) | requests_in(each.verdict for each in events)
+    done: list[Outgoing] = []
+    for each in events:
+        if rule is not None and each.event.type not in rule.types:
+            done.append(each)
+            continue
+        pen = desk.pen(sender, each.event.type)
+        body = signed(pen, each.body, each.verdict, about_event(stack, each.verdict, requests))
+        done.append(replace(each, event=parse_event(body), body=body, verdict=correlate(bindings, each.topic, body)))
+    if all(before is after for before, after in zip(events, done, strict=True)):
+        raise ConfigurationError(f"{sender} may sign none of these types: `types` in senders.yaml says which")
+    return done
 
 
 def topic_of(bindings: Bindings, event_type: str) -> str:

@@ -7,12 +7,13 @@ from typing import Any
 
 from sayso.cli.output import out, print_json, printable, say, table
 from sayso.correlation.bindings import Bindings, load_bindings
-from sayso.directory import load_directory
 from sayso.errors import ConfigurationError
 from sayso.ledger import open_ledger, read_ledger_id
 from sayso.ledger.backup import back_up, refuse_no_file, restore
 from sayso.ledger.queries.reading import in_words, place_of
+from sayso.policy.rulebook import load_rulebook
 from sayso.services import load_services
+from sayso.signing.startup import check_senders
 from sayso.stack import leftovers
 from sayso.stack_address import find_stack
 
@@ -64,19 +65,23 @@ def restore_ledger(file: Path, *, replace: bool, as_json: bool) -> None:
 
 
 def check_configuration(*, as_json: bool) -> None:
-    """Read settings, bindings, directory and services; the first that is wrong raises."""
+    """Read settings, bindings, senders, directory, calendars, policies and services; the first that is wrong raises."""
     stack = find_stack()
     folder = stack.settings.config_dir
     bindings = load_bindings(folder / "bindings.yaml")
-    directory = load_directory(folder / "directory.yaml")
+    rulebook = load_rulebook(stack.settings)
+    directory = rulebook.directory
     services = load_services(folder / "services.yaml")
+    senders = check_senders(bindings, stack.settings, may_create=False)
     document = {
         "folder": str(folder),
         "topics": list(bindings.topics),
         "bindings": _rules(bindings),
         "users": sorted(directory.users),
         "groups": sorted(directory.groups),
+        "policies": {workflow: policy.name for workflow, policy in rulebook.policies.in_use.items()},
         "services": {name: service.url for name, service in services.services.items()},
+        "senders": {name: [key.id for key in senders.keys.values() if key.sender == name] for name in senders.rules},
         "ledger": in_words(place_of(stack.ledger_url)),
     }
     if as_json:
@@ -87,8 +92,10 @@ def check_configuration(*, as_json: bool) -> None:
     console.print(table(("BINDING", "TOPIC", "TYPE", "DOES"), rows))
     console.print()
     console.print(f"people    {len(directory.users)} users, {len(directory.groups)} groups", markup=False)
+    console.print(f"policies  {', '.join(policy.name for policy in rulebook.policies.in_use.values()) or 'none'}", markup=False)
     for name, service in services.services.items():
         console.print(f"service   {name} at {service.url}", markup=False)
+    console.print(f"senders   {', '.join(senders.rules) or 'none'}", markup=False)
     console.print(f"ledger    {printable(document['ledger'])}", markup=False)
     say((f"{folder}: all of it is valid", "green"))
 

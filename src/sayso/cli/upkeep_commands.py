@@ -10,7 +10,7 @@ import typer
 from sayso.cli.output import Json
 
 ledger_app = typer.Typer(no_args_is_help=True, help="The ledger: the tables that hold events and cases.")
-config_app = typer.Typer(no_args_is_help=True, help="The configuration: bindings, settings, directory, services.")
+config_app = typer.Typer(no_args_is_help=True, help="The configuration: bindings, settings, directory, policies, services.")
 
 
 @ledger_app.command()

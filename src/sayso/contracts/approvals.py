@@ -10,11 +10,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from pydantic import StrictBool, model_validator
+from pydantic import StrictBool, StrictInt, model_validator
 
 from sayso.contracts.payload import Key, Payload, Person
 
-BESIDE_AN_APPROVER = frozenset({"order_id", "request_id", "task_id", "workflow", "key", "approved", "approver"})
+BESIDE_AN_APPROVER = frozenset(
+    {"order_id", "request_id", "task_id", "workflow", "key", "approved", "approver"}
+    | {"stage", "on_behalf_of", "request_hash", "request_version"}
+)
 
 
 class ApprovalDecided(Payload):
@@ -28,11 +31,22 @@ class ApprovalDecided(Payload):
     approved: StrictBool | None = None
     approver: Person | None = None
     reason: str | None = None
+    abstain: StrictBool | None = None
+    """True: neither yes nor no, on a stage that asks several."""
+    stage: str | None = None
+    """Which one, where several are open."""
+    on_behalf_of: Person | None = None
+    """Whose seat it fills, where the approver may fill several."""
+    request_hash: str | None = None
+    """What was decided about; of another one than the case's, it does not count."""
+    request_version: StrictInt | None = None
 
     @model_validator(mode="before")
     @classmethod
     def _an_approver_alone_is_alone(cls, data: Any) -> Any:
         """Without `approved` nothing else may say yes or no: `Approved: false` or `decision: "rejected"` is no approval."""
+        if isinstance(data, dict) and data.get("abstain") is True:
+            return data
         if isinstance(data, dict) and data.get("approved") is None and data.get("approver") is not None:
             more = sorted(name for name, value in data.items() if value is not None and name not in BESIDE_AN_APPROVER)
             if more:
@@ -44,6 +58,8 @@ class ApprovalDecided(Payload):
     def _says_something(self) -> ApprovalDecided:
         if self.approved is None and self.approver is None:
             raise ValueError("a decision needs `approved` (true or false), `approver`, or both")
+        if self.abstain and self.approved is not None:
+            raise ValueError("who abstains says neither yes nor no: leave `approved` out")
         return self
 
 
@@ -57,3 +73,6 @@ class ApprovalRequested(Payload):
     requester: Person | None = None
     due_at: datetime
     request: dict[str, Any]
+    asked: list[str] = []
+    request_hash: str | None = None
+    request_version: int | None = None

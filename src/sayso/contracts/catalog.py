@@ -14,6 +14,18 @@ from sayso.contracts.approvals import ApprovalDecided, ApprovalRequested
 from sayso.contracts.audit import AuditAnchored
 from sayso.contracts.batches import BatchSubmitted, TaskChainSubmitted
 from sayso.contracts.cases import AlertRaised, CaseClosed, EventDead
+from sayso.contracts.changes import (
+    ApprovalDelegated,
+    ChangeRequested,
+    DecisionRefused,
+    OrderApprovalWithdrawn,
+    OrderWithdrawn,
+    PurchaseAmended,
+    RequestAmended,
+    RequestWithdrawn,
+    TaskAmended,
+    TaskWithdrawn,
+)
 from sayso.contracts.monitors import (
     HealthMonitorChanged,
     HealthMonitorStarted,
@@ -47,6 +59,13 @@ EVENT_TYPES: Table[EventType] = Table(
         "com.acme.request.submitted.v1": EventType(ApprovalRequest, "requests", "in"),
         "com.acme.purchase.requested.v1": EventType(PurchaseRequested, "purchases", "in"),
         "com.acme.purchase.withdrawn.v1": EventType(PurchaseWithdrawn, "purchases", "in"),
+        "com.acme.purchase.amended.v1": EventType(PurchaseAmended, "purchases", "in"),
+        "com.acme.request.withdrawn.v1": EventType(RequestWithdrawn, "requests", "in"),
+        "com.acme.request.amended.v1": EventType(RequestAmended, "requests", "in"),
+        "com.acme.task.withdrawn.v1": EventType(TaskWithdrawn, "tasks", "in"),
+        "com.acme.task.amended.v1": EventType(TaskAmended, "tasks", "in"),
+        "com.acme.order.withdrawn.v1": EventType(OrderWithdrawn, "orders", "in"),
+        "com.acme.order.approval-withdrawn.v1": EventType(OrderApprovalWithdrawn, "orders", "in"),
         "com.acme.task.requested.v1": EventType(TaskRequested, "tasks", "in"),
         "com.acme.task.submitted.v1": EventType(TaskSubmitted, "tasks", "in"),
         "com.acme.order.placed.v1": EventType(OrderPlaced, "orders", "in"),
@@ -72,6 +91,8 @@ EVENT_TYPES: Table[EventType] = Table(
         "com.acme.payment.captured.v1": EventType(PaymentCaptured, "payments", "in"),
         "com.acme.payment.failed.v1": EventType(PaymentFailed, "payments", "in"),
         "sayso.approval.decided.v1": EventType(ApprovalDecided, "approvals", "in"),
+        "sayso.approval.delegated.v1": EventType(ApprovalDelegated, "approvals", "in"),
+        "sayso.decision.refused.v1": EventType(DecisionRefused, "refusals", "out"),
         "sayso.approval.requested.v1": EventType(ApprovalRequested, "approval-requests", "out"),
         "sayso.payment.requested.v1": EventType(PaymentRequested, "payment-commands", "out"),
         "sayso.payment.refund-requested.v1": EventType(PaymentRefundRequested, "payment-commands", "out"),
@@ -85,7 +106,10 @@ EVENT_TYPES: Table[EventType] = Table(
 )
 
 WITHDRAW_EVENT = "withdraw_requested"
-"""The event name under which a `withdraw` binding wakes a workflow."""
+"""The event name under which a purchase is withdrawn; others, which could not be before there were policies, have `CHANGE_EVENT`."""
+
+CHANGE_EVENT = "change_requested"
+"""The event name under which a withdrawal, an amendment, a delegation or an operator's act wakes a workflow: one wait for all."""
 
 DECISION_EVENTS = ("approval_received", "human_approval", "ManagerApproval")
 """The event names under which a decision wakes a workflow: the seeds' documents do not agree on one."""
@@ -119,7 +143,11 @@ class WorkflowContract:
 
 WORKFLOWS: Table[WorkflowContract] = Table(
     {
-        "approval_workflow": WorkflowContract(ApprovalRequest, {"approval_received": ApprovalDecided}, key_field="request_id"),
+        "approval_workflow": WorkflowContract(
+            ApprovalRequest,
+            {"approval_received": ApprovalDecided, CHANGE_EVENT: ChangeRequested},
+            key_field="request_id",
+        ),
         "purchase_order_workflow": WorkflowContract(
             PurchaseRequested,
             {
@@ -127,18 +155,32 @@ WORKFLOWS: Table[WorkflowContract] = Table(
                 "payment_received": PaymentCaptured,
                 "payment_failed": PaymentFailed,
                 WITHDRAW_EVENT: PurchaseWithdrawn,
+                CHANGE_EVENT: ChangeRequested,
             },
             key_field="order_id",
         ),
-        "task_approval_workflow": WorkflowContract(TaskRequested, {"approval_received": ApprovalDecided}, key_field="task_id"),
+        "task_approval_workflow": WorkflowContract(
+            TaskRequested,
+            {"approval_received": ApprovalDecided, CHANGE_EVENT: ChangeRequested},
+            key_field="task_id",
+        ),
         "task_processing_saga": WorkflowContract(TaskSubmitted, {}, key_field="task_id"),
         "order_saga": WorkflowContract(
             OrderPlaced,
-            {"approval_received": ApprovalDecided, "payment_received": PaymentCaptured, "payment_failed": PaymentFailed},
+            {
+                "approval_received": ApprovalDecided,
+                "payment_received": PaymentCaptured,
+                "payment_failed": PaymentFailed,
+                CHANGE_EVENT: ChangeRequested,
+            },
             key_field="order_id",
         ),
         "book_trip": WorkflowContract(TripRequested, {}, key_field="trip_id"),
-        "request_escalation": WorkflowContract(EscalationRequested, {"human_approval": ApprovalDecided}, key_field="request_id"),
+        "request_escalation": WorkflowContract(
+            EscalationRequested,
+            {"human_approval": ApprovalDecided, CHANGE_EVENT: ChangeRequested},
+            key_field="request_id",
+        ),
         "batch_processing_workflow": WorkflowContract(
             BatchSubmitted, {}, key_field="batch_id", counted=Counted("process_work_item", of="count", noun="items")
         ),

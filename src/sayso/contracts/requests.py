@@ -43,6 +43,7 @@ class PurchaseRequested(Payload):
     quantity: Annotated[int, Field(ge=1, strict=True)]
     currency: Currency = DEFAULT_CURRENCY
     requester: Person | None = None
+    category: str | None = None
 
 
 class PurchaseWithdrawn(Payload):

@@ -14,16 +14,17 @@ from typing import Annotated, Any
 
 from pydantic import (
     AwareDatetime,
-    BaseModel,
-    ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
     ValidationError,
     model_serializer,
 )
 
+from sayso.contracts.approval_plan import ApprovalPlan
+from sayso.contracts.approval_state import ApprovalState
 from sayso.contracts.cases import Outcome
 from sayso.contracts.money import Amount
+from sayso.contracts.snapshot import Snapshot as Snapshot  # noqa: PLC0414 - most of its kin are here
 
 DEPTH_MAX = 64
 """Levels of what is raised past the ledger; no contract needs more than two, and writing very many fails the case."""
@@ -35,12 +36,6 @@ ANSWERS_TO = "answers_to"
 def call_of(activity: str, iteration: int = 0) -> str:
     """A call by its name: `process_work_item/7`. The first call of an activity has the activity's own."""
     return f"{activity}/{iteration}" if iteration else activity
-
-
-class Snapshot(BaseModel):
-    """Frozen and exact: Sayso writes these itself, so an unknown field is a bug."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class CaseRef(Snapshot):
@@ -101,6 +96,10 @@ class Plan(Snapshot):
     items_at_once: int = 5
     round_items: int = 50
     monitor: Annotated[MonitorPlan | None, Field(exclude_if=lambda monitor: monitor is None)] = None
+    approval: Annotated[ApprovalPlan | None, Field(exclude_if=lambda plan: plan is None)] = None
+    """What the policy answers for the request; None: one stage, as the fields above say."""
+    approval_begun: Annotated[ApprovalState | None, Field(exclude_if=lambda state: state is None)] = None
+    """Where that approval stands when the case is opened, with the times of its first stages."""
 
 
 class TakeInput(Snapshot):
@@ -122,12 +121,15 @@ class RaisedEvent(Snapshot):
     channel: str = "topic"
     entitled: bool | None = None
     """Whether the approver was a member of the group that is asked, looked up at delivery; None: nobody has looked."""
+    members: dict[str, tuple[str, ...]] | None = None
+    """Of each group that gives seats in the case's plan: who of their holders belongs to it, looked up at delivery."""
     again: bool = False
     """Used by a run that the engine has lost: the new run takes it before what came meanwhile, whatever their numbers."""
 
     def as_payload(self) -> dict[str, Any]:
         """What is raised: JSON, and nothing of what does not matter to this event."""
-        idle = {name for name, value in (("entitled", self.entitled), ("again", self.again or None)) if value is None}
+        seldom = (("entitled", self.entitled), ("members", self.members), ("again", self.again or None))
+        idle = {name for name, value in seldom if value is None}
         return self.model_dump(mode="json", exclude=idle)
 
     @classmethod
@@ -270,6 +272,9 @@ class Unsettled(Snapshot):
     booking: dict[str, Any] | None
 
 
+APPROVAL, AMENDED, DECLINED = "approval", "amended", "declined"
+"""In the result of a step of an approval: where it stands now; the request and its plan, if it has become another; or why not."""
+
 RECORDED_AT = "sayso:recorded_at"
 """In the result of a step: when the ledger recorded it, by the database's clock. A rerun gets the same."""
 
@@ -277,6 +282,17 @@ RECORDED_AT = "sayso:recorded_at"
 LAST = "sayso:last"
 """In the result of a step that repeats, when it was recorded already: `iteration` and `own` (`StepInput.repeats`) of the last
 one, which is later than the one asked for if the engine has gone back: then the workflow goes on from there."""
+
+
+class ApprovalNote(Snapshot):
+    """What happened to an approval besides votes and times: it was delegated, reassigned, reminded, amended. Kept in the audit log."""
+
+    action: str
+    actor: str
+    channel: str = "topic"
+    seq: int | None = None
+    stage: str | None = None
+    detail: dict[str, Any] = {}
 
 
 class StepInput(Snapshot):
@@ -301,6 +317,9 @@ class StepInput(Snapshot):
     unsettled: Unsettled | None = None
     repeats: Annotated[dict[str, Any] | None, Field(exclude_if=lambda repeats: repeats is None)] = None
     """Of a step that repeats for as long as the case lives: the workflow's own state before it. The ledger keeps the last one only."""
+    approval: Annotated[ApprovalState | None, Field(exclude_if=lambda state: state is None)] = None
+    """Where the approval by the policy's plan stands now, when that is to be recorded; `decision` counts for nothing then."""
+    notes: Annotated[list[ApprovalNote], Field(exclude_if=lambda notes: not notes)] = []
 
     @property
     def idempotency_key(self) -> str:

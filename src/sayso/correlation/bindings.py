@@ -15,7 +15,7 @@ from typing import Literal
 from pydantic import Field
 
 from sayso.config_file import ConfigFile, ConfigModel, Location, did_you_mean, load_config
-from sayso.contracts.catalog import WITHDRAW_EVENT, WORKFLOWS, WorkflowContract
+from sayso.contracts.catalog import CHANGE_EVENT, DECISION_EVENTS, WITHDRAW_EVENT, WORKFLOWS, WorkflowContract
 from sayso.contracts.cloudevent import IncomingEvent
 from sayso.contracts.payload import Payload
 from sayso.correlation.expressions import Expression, view_of
@@ -24,7 +24,9 @@ from sayso.errors import MalformedError
 
 DAPR_DEAD_LETTERS = "dapr-deadletters"
 """What daprd gives up goes there, and is taken into the ledger from there, so that nothing ends where nobody looks."""
-ACTIONS = ("start", "resume", "start_or_resume", "withdraw", "record")
+ACTIONS = ("start", "resume", "start_or_resume", "withdraw", "amend", "delegate", "record")
+CHANGES = {"withdraw": "withdrawn", "amend": "amended", "delegate": "delegated"}
+"""Verbs that change a request, and what is done to it then."""
 
 
 class BindingRule(ConfigModel):
@@ -41,6 +43,8 @@ class BindingRule(ConfigModel):
         None, description="WORKFLOW.EVENT: wake the open case with this event; if there is none, open it with the same event first."
     )
     withdraw: str | None = Field(None, description="WORKFLOW: its requester takes the request back.")
+    amend: str | None = Field(None, description="WORKFLOW: its requester changes the request while it waits for its approval.")
+    delegate: str | None = Field(None, description="WORKFLOW: who is asked lets somebody else decide too.")
     record: bool | None = Field(None, description="Only keep the event.")
     input: dict[str, str] | None = Field(
         None, description="CEL by field: the workflow's request, when the event's data has another shape."
@@ -57,6 +61,9 @@ class BindingRule(ConfigModel):
     on_duplicate: Literal["ignore", "alarm"] | None = Field(None, description="`alarm`: an alert when the event comes once more.")
     on_restart: Literal["refuse", "new_generation"] | None = Field(
         None, description="`new_generation`: a new request for an ended case opens another case."
+    )
+    signature: Literal["required", "none"] | None = Field(
+        None, description="`required`: only with the signature of a sender of `senders.yaml`; decisions need one unless it is `none`."
     )
 
 
@@ -93,6 +100,8 @@ class Binding:
     input: dict[str, Expression] | None
     payload: dict[str, Expression] | None
     treatment: Treatment
+    change: str | None = None
+    """Of an event that changes a request: `withdraw`, `amend` or `delegate`, which its data do not say."""
 
     @property
     def does(self) -> str:
@@ -117,6 +126,11 @@ class Bindings:
     def subscriptions(self) -> tuple[str, ...]:
         """The topics that daprd is asked for: those with rules, and the one where it puts what it could not deliver."""
         return (*self.topics, DAPR_DEAD_LETTERS)
+
+    @property
+    def needs_signatures(self) -> bool:
+        """Whether any rule takes only what is signed."""
+        return any(rule.treatment.signed_on is not None for rule in self.rules)
 
     @property
     def answer_topics(self) -> frozenset[str]:
@@ -193,6 +207,7 @@ def _compile(rule: BindingRule, file: ConfigFile, at: Location) -> Binding:
         input=_mapping_of(rule.input, target, contract.request if contract else None, file, (*at, "input")),
         payload=_mapping_of(rule.payload, event_name, contract.events.get(event_name) if contract else None, file, (*at, "payload")),
         treatment=_treatment_of(rule, contract, event_name, file, at),
+        change=next((verb for verb in CHANGES if getattr(rule, verb) is not None), None) if event_name == CHANGE_EVENT else None,
     )
 
 
@@ -212,13 +227,14 @@ def _action_of(rule: BindingRule, file: ConfigFile, at: Location) -> tuple[Actio
         raise file.error((*at, verb), f'`{verb}` takes a workflow alone: write "{target}", not "{target}.{event_name}"')
     if verb == "start":
         return Action.START, target, ""
-    event_name = WITHDRAW_EVENT if verb == "withdraw" else event_name
     valid = WORKFLOWS[target].events
+    if verb in CHANGES:
+        event_name = WITHDRAW_EVENT if verb == "withdraw" and WITHDRAW_EVENT in valid else CHANGE_EVENT
     if not event_name:
         raise file.error((*at, verb), f"`{verb}` also needs the event's name: {', '.join(f'{target}.{name}' for name in valid)}")
-    if event_name not in valid and verb == "withdraw":
-        able = [name for name, contract in WORKFLOWS.items() if WITHDRAW_EVENT in contract.events]
-        raise file.error((*at, verb), f"requests of {target} cannot be withdrawn; those of {', '.join(able)} can")
+    if event_name not in valid and verb in CHANGES:
+        able = ", ".join(name for name, contract in WORKFLOWS.items() if CHANGE_EVENT in contract.events)
+        raise file.error((*at, verb), f"requests of {target} cannot be {CHANGES[verb]}, for nobody approves them; those of {able} can")
     if event_name not in valid:
         raise file.error((*at, verb), f'{target} does not wait for "{event_name}"{did_you_mean(event_name, valid)}')
     return Action.START_OR_RESUME if verb == "start_or_resume" else Action.RESUME, target, event_name
@@ -289,7 +305,13 @@ def _treatment_of(rule: BindingRule, contract: WorkflowContract | None, event_na
         on_late=on_late_of(rule.on_late, contract.events.get(event_name) if contract else None, file, at),
         alarms_on_duplicate=rule.on_duplicate == "alarm",
         restarts=rule.on_restart == "new_generation",
+        signed_on=rule.topic if _needs_signature(rule, event_name) else None,
     )
+
+
+def _needs_signature(rule: BindingRule, event_name: str) -> bool:
+    """A decision does, and who may decide instead, unless the binding says otherwise; other events only if it says so."""
+    return rule.signature == "required" if rule.signature is not None else event_name in DECISION_EVENTS or rule.delegate is not None
 
 
 def _refuse_double_names(rules: list[BindingRule], file: ConfigFile) -> None:

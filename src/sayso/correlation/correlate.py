@@ -59,12 +59,17 @@ def _apply(binding: Binding, event: IncomingEvent) -> Verdict:
         return Start(binding.name, event, binding.workflow, key, request, binding.treatment)
     model = contract.events[binding.event_name]
     _check_own_contract(event, model)
-    payload = _validated(model, _mapped(binding.payload, event, view), event)
+    payload = _validated(model, _with_change(binding, _mapped(binding.payload, event, view)), event)
     return Resume(binding.name, event, binding.workflow, key, binding.event_name, payload, binding.treatment, request)
 
 
 def _request(binding: Binding, contract: WorkflowContract, event: IncomingEvent, view: dict[str, Any]) -> dict[str, Any]:
     return _validated(contract.request, _mapped(binding.input, event, view), event)
+
+
+def _with_change(binding: Binding, data: Any) -> Any:
+    """What the binding's verb says, and the data do not: they could say what only an operator may."""
+    return {**data, "change": binding.change} if binding.change is not None and isinstance(data, dict) else data
 
 
 def _mapped(mapping: dict[str, Expression] | None, event: IncomingEvent, view: dict[str, Any]) -> Any:
@@ -102,4 +107,6 @@ def _why_unmatched(bindings: Bindings, topic: str, event: IncomingEvent, matchin
     types = bindings.types_on(topic)
     if event.type in types:
         return f"no `when` of the bindings for {event.type} on {topic} is true for it"
-    return f'no binding for type "{event.type}" on topic "{topic}"{did_you_mean(event.type, types)}'
+    elsewhere = sorted({rule.topic for rule in bindings.rules if rule.type == event.type})
+    hint = f"; one takes it on {', '.join(elsewhere)}" if elsewhere else did_you_mean(event.type, types)
+    return f'no binding for type "{event.type}" on topic "{topic}"{hint}'

@@ -29,7 +29,7 @@ class Expression:
         try:
             self._compiled = _ENVIRONMENT.compile(text)
         except RuntimeError as error:
-            raise ValueError(_complaint(error)) from error
+            raise ValueError(complaint(error)) from error
 
     def returns_boolean(self) -> bool:
         """Whether the type checker knows, or cannot exclude, a boolean."""
@@ -45,9 +45,9 @@ class Expression:
             value = self._compiled.eval(data={"event": view})
             plain = value.plain_value() if value.type() != cel.Type.ERROR else value.value()
         except RuntimeError as error:
-            raise MalformedError(f"`{self.text}`: {_complaint(error)}") from error
+            raise MalformedError(f"`{self.text}`: {complaint(error)}") from error
         if value.type() == cel.Type.ERROR:
-            raise MalformedError(f"`{self.text}`: {_complaint(plain)}")
+            raise MalformedError(f"`{self.text}`: {complaint(plain)}")
         return plain
 
 
@@ -58,7 +58,7 @@ def view_of(event: IncomingEvent) -> dict[str, Any]:
     that long is an identifier, so it is the text of its digits. A field that is null counts as absent, for `has` too: many
     systems write the fields that they leave out as null.
     """
-    view: dict[str, Any] = _in_cel_types(event.attributes | {"data": event.data})
+    view: dict[str, Any] = in_cel_types(event.attributes | {"data": event.data})
     return {"subject": "", "data": None} | view
 
 
@@ -82,24 +82,25 @@ KEY_CHARACTERS_MAX = 500
 INT64_MAX = 2**63 - 1
 
 
-def _in_cel_types(value: Any) -> Any:
+def in_cel_types(value: Any) -> Any:
+    """JSON with decimals as CEL knows it: doubles, 64-bit whole numbers, text; what is null is left out."""
     if isinstance(value, Decimal):
         return float(value)
     if isinstance(value, int) and not -INT64_MAX <= value <= INT64_MAX:
         return str(value)
     if isinstance(value, dict):
-        return {name: _in_cel_types(inner) for name, inner in value.items() if inner is not None}
+        return {name: in_cel_types(inner) for name, inner in value.items() if inner is not None}
     if isinstance(value, list):
-        return [_in_cel_types(inner) for inner in value]
+        return [in_cel_types(inner) for inner in value]
     return value
 
 
 COMPLAINT_CHARACTERS_MAX = 300
 PREFIXES = ("INVALID_ARGUMENT: ", "NOT_FOUND: ", "UNKNOWN: ", "ERROR: ", "<input>:")
 WORDS = (
-    (r'Key not found in map : (".*")$', r"the event has no \1"),
+    (r'Key not found in map : (".*")$', r"{subject} has no \1"),
     (r".*Applying SELECT to non-message type.*", "a field is asked of something that is no object, or is missing"),
-    (r"undeclared reference to '(.+?)'.*", r'there is no "\1"; an expression knows `event` and the functions of CEL'),
+    (r"undeclared reference to '(.+?)'.*", r'there is no "\1"; an expression knows {knows} and the functions of CEL'),
     (r"Syntax error: mismatched input '<EOF>'.*", "it ends too early"),
     (r"Syntax error: missing '(.+?)' at '<EOF>'.*", r"a `\1` is missing at the end"),
     (r"Syntax error: [a-z ]+:? '(.*?)'(?: expecting.*)?$", r"`\1` is not understood here"),
@@ -134,8 +135,8 @@ TYPES = {
 }
 
 
-def _complaint(error: object) -> str:
-    """What is wrong, in words for who writes bindings, and at which character."""
+def complaint(error: object, *, subject: str = "the event", knows: str = "`event`") -> str:
+    """What is wrong, in words for who writes bindings or policies, and at which character."""
     line = str(error).strip().splitlines()[0][:COMPLAINT_CHARACTERS_MAX]
     for prefix in PREFIXES:
         line = line.removeprefix(prefix)
@@ -146,5 +147,5 @@ def _complaint(error: object) -> str:
         kinds = " and ".join(TYPES.get(kind.strip(), kind.strip()) for kind in overload[2].split(","))
         line = f"`{OPERATORS.get(overload[1], overload[1])}` does not go with {kinds}; convert with string(…), int(…) or double(…)"
     for pattern, ours in WORDS:
-        line = re.sub(pattern, ours, line)
+        line = re.sub(pattern, ours.format(subject=subject, knows=knows), line)
     return f"at character {place[2]}: {line}" if place else line

@@ -55,6 +55,8 @@ class Treatment:
     on_late: Answer | None = None
     alarms_on_duplicate: bool = False
     restarts: bool = False
+    signed_on: str | None = None
+    """Only with the signature of a sender that may send on this topic (`sayso.signing`); None: without, too."""
 
 
 def early_of(text: str | None, file: ConfigFile, at: Location) -> tuple[bool, timedelta | None]:

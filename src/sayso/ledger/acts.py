@@ -38,6 +38,8 @@ class Asked:
     case: str
     reason: str
     number: int | None = None
+    event: int | None = None
+    """Of what goes through the gate: the number of its event, whose state says what became of it."""
 
 
 @dataclass(frozen=True)

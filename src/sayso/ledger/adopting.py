@@ -21,8 +21,8 @@ from sayso.ledger.event_rows import drive_again, move
 from sayso.ledger.schema import events
 from sayso.ledger.states import FAILED, EventState
 
-DIRECT, RECOVERED = "dapr-api", "recovered"
-"""In place of the topic: raised past the ledger; lost by the ledger and found in the engine."""
+DIRECT, RECOVERED, OPERATOR = "dapr-api", "recovered", "operator"
+"""In place of the topic: raised past the ledger; lost by the ledger and found in the engine; an operator's act."""
 
 
 def adopt(tx: Transaction, case: CaseRef, event: RaisedEvent, rules: Sequence[Binding] = ()) -> int:

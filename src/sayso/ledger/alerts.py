@@ -33,6 +33,7 @@ ALERTS: Mapping[str, str] = MappingProxyType(
         "intake-stopped": "messages could not be committed and stayed with the broker; told when it is over",
         "ledger-disk-low": "less space is free where the ledger is than `SAYSO_ALARMS__DISK_FREE_MIB`",
         "stream-trimmed": "entries that nobody had acknowledged were taken off a Redis stream: events may be lost",
+        "approval-stranded": "nobody, or too few, can decide on a stage of an approval; once a case and stage",
         "cases-overdue": "an open case is past its deadline by more than `SAYSO_ALARMS__CASE_OVERDUE`",
     }
 )

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import secrets
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from sayso.errors import ConfigurationError
+from sayso.secret_file import write_secret_once
 from sayso.settings import Settings
 
 KEY_BYTES_MIN = 32
@@ -50,25 +49,8 @@ def load_audit_key(settings: Settings, *, may_create: bool) -> AuditKey:
             raise ConfigurationError(
                 f"the audit key {path} is missing, and this ledger was sealed with it: bring it back (SAYSO_AUDIT__KEY_FILE names it)"
             )
-        _create(path)
+        write_secret_once(path, secrets.token_hex(KEY_BYTES_MIN) + "\n")
     return _parsed(path.read_text(encoding="ascii"), str(path))
-
-
-def _create(path: Path) -> None:
-    """Whole or not at all, and by one process: a link never replaces what is there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(secrets.token_hex(KEY_BYTES_MIN) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    try:
-        os.link(draft, path)
-    except FileExistsError:
-        pass  # another process was first: its key is the key
-    finally:
-        draft.unlink()
 
 
 def _parsed(text: str, place: str) -> AuditKey:

@@ -8,26 +8,29 @@ invariant 3).
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 from sqlalchemy import Row, bindparam, insert, select, update
 
+from sayso.contracts.signed import request_hash
 from sayso.contracts.workflow_io import CaseInput, CaseRef
 from sayso.correlation.verdict import Resume, Start
 from sayso.ledger import audit
+from sayso.ledger.approvals import record_approval
 from sayso.ledger.claims import keep_large_texts
 from sayso.ledger.database import Transaction
 from sayso.ledger.event_rows import move
 from sayso.ledger.identifiers import instance_id as make_instance_id
 from sayso.ledger.outbox import moment, notify, publish
+from sayso.ledger.planning import Policies, SettingsAlone, about, with_approval
 from sayso.ledger.quotas import CaseQuota
 from sayso.ledger.schema import case_keys, cases, events, tasks
 from sayso.ledger.statements import locked, upsert
 from sayso.ledger.states import EventState
 from sayso.ledger.tombstones import PrunedCase, pruned_case
-from sayso.policy import POLICIES, STAGE, in_words
+from sayso.policy import POLICIES, STAGE, in_words, passes_by_itself
 from sayso.settings import LimitSettings, Settings
 
 
@@ -37,6 +40,7 @@ class Rules:
 
     settings: Settings
     ledger_id: str
+    policies: Policies = field(default_factory=SettingsAlone)
 
 
 def lock_case_key(tx: Transaction, workflow: str, key: str) -> int:
@@ -64,17 +68,18 @@ def came_before(seq: int, case: Any) -> bool:
 def open_case(tx: Transaction, seq: int, start: Start | Resume, rules: Rules, generation: int) -> str:
     """Open the case and return its instance id. The caller holds the lock and knows that none is open."""
     assert start.request is not None  # what opens a case says what for
-    plan = POLICIES[start.workflow].plan(rules.settings)
+    now = moment(tx.now_ms)
+    plan = with_approval(POLICIES[start.workflow].plan(rules.settings), rules.policies, start.workflow, start.request, now)
     case = CaseRef(
         workflow=start.workflow,
         key=start.key,
         generation=generation,
         instance_id=make_instance_id(start.workflow, start.key, generation, rules.ledger_id),
-        opened_at=moment(tx.now_ms),
+        opened_at=now,
     )
     limits = rules.settings.limits
     request = keep_large_texts(tx, case.instance_id, start.request, limits.inline_bytes)
-    case_input = CaseInput(case=case, request=request, plan=plan, opened_by=start.event.identity)
+    case_input = CaseInput(case=case, request=request, plan=about(plan, request), opened_by=start.event.identity)
     enter_case(tx, case_input, seq, rules, channel="topic", phase="starting", due_at_ms=tx.now_ms)
     return case.instance_id
 
@@ -82,8 +87,7 @@ def open_case(tx: Transaction, seq: int, start: Start | Resume, rules: Rules, ge
 def enter_case(tx: Transaction, case_input: CaseInput, seq: int, rules: Rules, *, channel: str, **row: Any) -> None:
     """Write a case down, ask whom it asks, and give it its early events. The caller holds the lock and knows that none is open."""
     case = case_input.case
-    policy = POLICIES[case.workflow]
-    automatic = policy.automatic(case_input.plan, case_input.request)
+    automatic = passes_by_itself(case.workflow, case_input.plan, case_input.request)
     tx.run(_COUNT_GENERATION, {"this_workflow": case.workflow, "this_key": case.key, "generations": case.generation})
     tx.run(
         _INSERT_CASE,
@@ -111,6 +115,9 @@ def enter_case(tx: Transaction, case_input: CaseInput, seq: int, rules: Rules, *
 def ask_for_approval(tx: Transaction, case_input: CaseInput, opened_at_ms: int) -> None:
     """The first approval task of a case, and what is asked of whom; asked once more it is the same event and the same notice."""
     case, plan = case_input.case, case_input.plan
+    if plan.approval_begun is not None:
+        record_approval(tx, case_input, plan.approval_begun)
+        return
     what = POLICIES[case.workflow].describe(case_input.request)
     due_at_ms = opened_at_ms + int(plan.approval_timeout_seconds * 1000)
     tx.run(
@@ -139,6 +146,7 @@ def ask_for_approval(tx: Transaction, case_input: CaseInput, opened_at_ms: int) 
             "requester": case_input.request.get("requester"),
             "due_at": moment(due_at_ms).isoformat(),
             "request": case_input.request,
+            "request_hash": request_hash(case_input.request),
         },
     )
     notify(

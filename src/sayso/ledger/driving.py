@@ -7,20 +7,23 @@ as a whole, so its events are raised by one dispatcher at a time, in ledger orde
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from sqlalchemy import Row, bindparam, select, update
 
+from sayso.contracts.approval_plan import ApprovalPlan
 from sayso.contracts.catalog import DECISION_EVENTS
 from sayso.contracts.engine_ids import engine_id
 from sayso.contracts.workflow_io import RaisedEvent
-from sayso.ledger.adopting import DIRECT
+from sayso.gate.seats import all_stages
+from sayso.ledger.adopting import DIRECT, OPERATOR
 from sayso.ledger.cases import lock_case_key
 from sayso.ledger.database import Transaction
 from sayso.ledger.outbox import moment
+from sayso.ledger.planning import current_document
 from sayso.ledger.schema import cases, events
 from sayso.ledger.statements import beside_case, lease
 from sayso.ledger.states import EventState
@@ -43,6 +46,8 @@ class Job:
     run: int = 1
     only_members_of: str | None = None
     """The group whose members alone may decide, when the case's plan says so."""
+    seated: Mapping[str, tuple[str, ...]] | None = None
+    """Group → who holds seats by it, when a policy's plan says who may decide and something is to be decided."""
 
     @property
     def engine_id(self) -> str:
@@ -72,6 +77,7 @@ def lease_jobs(tx: Transaction, lease_ms: int, limit: int) -> list[Job]:
             len(used[row.instance_id]),
             row.run,
             _only_members_of(row, undelivered[row.instance_id]),
+            _seated(row, (*used[row.instance_id], *undelivered[row.instance_id])),
         )
         for row in leased
     ]
@@ -82,6 +88,20 @@ def _only_members_of(case: Row[Any], undelivered: list[RaisedEvent]) -> str | No
         return None
     plan = json.loads(case.input)["plan"]
     return str(plan["approver_group"]) if plan.get("approvers_only") else None
+
+
+def _seated(case: Row[Any], raised: Sequence[RaisedEvent]) -> dict[str, tuple[str, ...]] | None:
+    """By the plan of today, and by the one that the case was opened with, which a run that begins anew has first."""
+    if not any(event.name in DECISION_EVENTS for event in raised):
+        return None
+    plans = [json.loads(case.input)["plan"].get("approval"), current_document(case)["plan"].get("approval")]
+    found: dict[str, dict[str, None]] = {}
+    for plan in plans:
+        for stage in all_stages(ApprovalPlan.model_validate(plan)) if plan is not None else ():
+            for seat in stage.seats:
+                if seat.member_of is not None:
+                    found.setdefault(seat.member_of, {})[seat.holder] = None
+    return {group: tuple(holders) for group, holders in found.items()} if plans[0] is not None else None
 
 
 def _phase(job: Job) -> str:
@@ -120,7 +140,7 @@ def _raised(row: Row[Any]) -> RaisedEvent:
         name=row.event_name,
         received_at=moment(row.received_at_ms) if row.topic != DIRECT else None,
         data=json.loads(row.payload),
-        channel=DIRECT if row.topic == DIRECT else "topic",
+        channel=row.topic if row.topic in (DIRECT, OPERATOR) else "topic",
     )
 
 
@@ -207,4 +227,5 @@ def _lease_cases(dialect: str) -> Any:
         cases.c.raise_after,
         cases.c.run,
         cases.c.rerun_of,
+        cases.c.amended,
     )

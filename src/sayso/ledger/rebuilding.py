@@ -24,7 +24,7 @@ from sayso.ledger.driving import RUNNING
 from sayso.ledger.reconciling import Check, locked_case
 from sayso.ledger.schema import case_keys, cases
 from sayso.ledger.steps import complete_step
-from sayso.policy import POLICIES, STAGE
+from sayso.policy import STAGE, passes_by_itself
 from sayso.settings import LimitSettings
 
 TERMINATED, FAILED = "TERMINATED", "FAILED"
@@ -93,7 +93,7 @@ def _renumbered(step: StepInput, numbers: dict[int | None, int]) -> StepInput:
 def _insert_case(tx: Transaction, given: CaseInput, run: int) -> None:
     ref = given.case
     opened_at_ms = round(ref.opened_at.timestamp() * 1000)
-    automatic = POLICIES[ref.workflow].automatic(given.plan, given.request)
+    automatic = passes_by_itself(ref.workflow, given.plan, given.request)
     generation = {"this_workflow": ref.workflow, "this_key": ref.key, "generations": ref.generation}
     tx.run(_COUNT_GENERATION, generation)
     values = {

@@ -15,17 +15,18 @@ from sqlalchemy import Row, Table, bindparam, insert, select, update
 
 from sayso.contracts.workflow_io import CaseInput, CaseRef
 from sayso.ledger import audit
-from sayso.ledger.adopting import DIRECT, RECOVERED
+from sayso.ledger.adopting import DIRECT, OPERATOR, RECOVERED
 from sayso.ledger.cases import Rules, ask_for_approval, bind_held_events
 from sayso.ledger.database import Transaction
 from sayso.ledger.driving import STARTING
 from sayso.ledger.event_rows import drive_again
 from sayso.ledger.identifiers import instance_id as make_instance_id
 from sayso.ledger.outbox import moment
+from sayso.ledger.planning import begun_anew
 from sayso.ledger.schema import case_keys, cases, claims, events, steps, tasks
 from sayso.ledger.statements import beside_case, locked
 from sayso.ledger.states import EventState
-from sayso.policy import POLICIES
+from sayso.policy import passes_by_itself
 
 FAILED = "FAILED"
 CHANNEL = "operator"
@@ -55,6 +56,8 @@ def rerun(tx: Transaction, failed: Row[Any], rules: Rules, generation: int, *, a
         effects_of=given.case.matter,
     )
     case_input = given.model_copy(update={"case": case})
+    if not _has_decided(tx, failed):
+        case_input = begun_anew(case_input, case.opened_at, rules.policies)
     tx.run(_COUNT_GENERATION, {"this_workflow": case.workflow, "this_key": case.key, "generations": generation})
     tx.run(_INSERT_CASE, _row_of(tx, case_input, failed))
     for table in (steps, claims):
@@ -86,6 +89,7 @@ def _row_of(tx: Transaction, case_input: CaseInput, failed: Row[Any]) -> dict[st
         "due_at_ms": tx.now_ms,
         "raise_after": 0,  # what the failed run had used comes first
         "rerun_of": failed.instance_id,
+        "amended": failed.amended,
     }
 
 
@@ -94,17 +98,19 @@ def _copy(tx: Transaction, table: Table, before: str, after: str) -> None:
         tx.run(insert(table), {**row._mapping, "instance_id": after})
 
 
+def _has_decided(tx: Transaction, failed: Row[Any]) -> bool:
+    return tx.one(_DECIDED, {"instance_id": failed.instance_id}) is not None
+
+
 def _copy_or_ask(tx: Transaction, case_input: CaseInput, failed: Row[Any]) -> None:
     """Nobody is asked for what has been decided."""
-    decided = select(tasks).where(tasks.c.instance_id == failed.instance_id, tasks.c.state == "decided")
-    task = tx.one(decided)
-    policy = POLICIES[case_input.case.workflow]
-    if task is not None:
-        tx.run(insert(tasks), {**task._mapping, "instance_id": case_input.case.instance_id})
-    elif not policy.automatic(case_input.plan, case_input.request):
+    if _has_decided(tx, failed):
+        _copy(tx, tasks, failed.instance_id, case_input.case.instance_id)
+    elif not passes_by_itself(case_input.case.workflow, case_input.plan, case_input.request):
         ask_for_approval(tx, case_input, tx.now_ms)
 
 
+_DECIDED = select(tasks.c.stage).where(tasks.c.instance_id == bindparam("instance_id"), tasks.c.state == "decided").limit(1)
 _INSERT_CASE: Any = insert(cases)
 _COUNT_GENERATION = update(case_keys).where(
     case_keys.c.workflow == bindparam("this_workflow"), case_keys.c.key == bindparam("this_key")
@@ -117,6 +123,6 @@ def _unclaimed(dialect: str) -> Any:
         events.c.instance_id == bindparam("instance_id"),
         beside_case(dialect, events.c.state) == EventState.UNCLAIMED.value,
         events.c.answered_by.is_(None),
-        events.c.topic.not_in([DIRECT, RECOVERED]),  # their bytes are no events that could be routed
+        events.c.topic.not_in([DIRECT, RECOVERED, OPERATOR]),  # their bytes are no events that could be routed
     )
     return locked(dialect, query.order_by(events.c.seq))

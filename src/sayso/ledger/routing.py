@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from typing import Any
 
 from sqlalchemy import Row, bindparam, delete, select, update
 
 from sayso.correlation.verdict import Record, Rejected, Resume, Start, Unmatched, Verdict
+from sayso.errors import MalformedError
 from sayso.ledger.alerts import DUPLICATE_COLUMNS, alert, alert_of_duplicate
 from sayso.ledger.cases import NOT_GIVEN, Rules, came_before, case_of, lighter_payload, lock_case_key, open_case
 from sayso.ledger.database import Transaction
 from sayso.ledger.event_rows import drive_again, move
+from sayso.ledger.outbox import moment
 from sayso.ledger.quotas import CaseQuota, source_digest, why_not_held
 from sayso.ledger.schema import cases, events
 from sayso.ledger.statements import by_due_index, locked
@@ -38,12 +41,16 @@ class DueEvent:
     original: bytes
     state: EventState
     digest: str
+    received_at: datetime
 
 
 def due_events(tx: Transaction, limit: int) -> list[DueEvent]:
     """The oldest rows that are due, in ledger order."""
     found = tx.all(_due_events(tx.dialect), {"now_ms": tx.now_ms, "max_rows": limit})
-    return [DueEvent(row.seq, row.topic, bytes(row.original), EventState(row.state), row.digest) for row in found]
+    return [
+        DueEvent(row.seq, row.topic, bytes(row.original), EventState(row.state), row.digest, moment(row.received_at_ms))
+        for row in found
+    ]
 
 
 def route(tx: Transaction, seq: int, verdict: Verdict, rules: Rules, digest: str | None = None) -> EventState | None:  # noqa: PLR0911 - one a verdict
@@ -157,7 +164,10 @@ def _start(tx: Transaction, row: Row[Any], verdict: Start, known: dict[str, Any]
             how = f"has ended ({last.outcome})" if last.phase == "closed" else "is open"
             reason = f"the case for key {verdict.key!r} {how}: {last.instance_id}"
             return move(tx, row, EventState.REFUSED, reason, instance_id=last.instance_id, **known)
-    instance_id = open_case(tx, row.seq, verdict, rules, generations + 1)
+    try:
+        instance_id = open_case(tx, row.seq, verdict, rules, generations + 1)
+    except MalformedError as error:  # no policy has an answer for this request; nothing was written
+        return move(tx, row, EventState.REJECTED, str(error), **known)
     return move(tx, row, EventState.STARTED, f"opened {instance_id}", instance_id=instance_id, **known)
 
 
@@ -202,7 +212,10 @@ def _open_and_wake(
     tx: Transaction, row: Row[Any], verdict: Resume, known: dict[str, Any], rules: Rules, generation: int
 ) -> EventState:
     """Signal with start: the event opens the case, and is the first that it is given (after those that waited for it)."""
-    known["instance_id"] = open_case(tx, row.seq, verdict, rules, generation)
+    try:
+        known["instance_id"] = open_case(tx, row.seq, verdict, rules, generation)
+    except MalformedError as error:  # as in `_start`
+        return move(tx, row, EventState.REJECTED, str(error), **known | NOT_GIVEN)
     known["payload"] = lighter_payload(tx, known["instance_id"], known["payload"], rules.settings.limits)
     return move(tx, row, EventState.DELIVERING, f"opened {known['instance_id']}, for it as {verdict.event_name}", **known)
 
@@ -218,7 +231,7 @@ _MAKE_DUE = update(cases).where(cases.c.instance_id == bindparam("this_case"), c
 def _due_events(dialect: str) -> Any:
     due = select(events.c.seq).where(events.c.due_at_ms <= bindparam("now_ms"))
     chosen = due.order_by(by_due_index(dialect, events.c.seq)).limit(bindparam("max_rows")).scalar_subquery()
-    columns = (events.c.seq, events.c.topic, events.c.original, events.c.state, events.c.digest)
+    columns = (events.c.seq, events.c.topic, events.c.original, events.c.state, events.c.digest, events.c.received_at_ms)
     return select(*columns).where(events.c.seq.in_(chosen)).order_by(events.c.seq)
 
 

@@ -130,6 +130,7 @@ cases = Table(
     Column("suspended_at_ms", BigInteger, comment="since when somebody wants it suspended"),
     Column("ended_as", String(16), comment="FAILED or TERMINATED, when its workflow did not end it"),
     Column("rerun_of", String(64), comment="the failed case that it goes on with"),
+    Column("amended", Text, comment="JSON: its request and its approval plan, since it was amended"),
     UniqueConstraint("workflow", "key", "generation"),
 )
 _open = cases.c.phase != "closed"
@@ -218,6 +219,7 @@ tasks = Table(
     Column("created_at_ms", BigInteger, nullable=False),
     Column("due_at_ms", BigInteger, nullable=False),
     Column("decided_at_ms", BigInteger),
+    Column("votes", Text, comment="JSON list: who decided what, in whose place; NULL: no policy"),
 )
 Index("ix_tasks_open", tasks.c.due_at_ms, sqlite_where=tasks.c.state == "open", postgresql_where=tasks.c.state == "open")
 

@@ -12,18 +12,23 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import and_, bindparam, delete, insert, select, update
+from sqlalchemy import Row, and_, bindparam, delete, insert, select, update
 
-from sayso.contracts.workflow_io import LAST, RECORDED_AT, CaseRef, DeadlineInput, GaveUp, StepInput
+from sayso.contracts.approval_state import ApprovalState
+from sayso.contracts.workflow_io import AMENDED, APPROVAL, LAST, RECORDED_AT, CaseRef, DeadlineInput, GaveUp, StepInput
 from sayso.ledger import audit
 from sayso.ledger.adopting import adopt
+from sayso.ledger.approvals import record_approval
 from sayso.ledger.cases import lock_case_key
 from sayso.ledger.closing import close_case
 from sayso.ledger.compensations import report_unsettled
 from sayso.ledger.database import Transaction
+from sayso.ledger.deciding import declined
 from sayso.ledger.event_rows import move
 from sayso.ledger.in_sight import under_way_since
 from sayso.ledger.outbox import moment, notify, publish
+from sayso.ledger.planning import current_input
+from sayso.ledger.refusing import WORDS_OF_PEOPLE, tell_refused
 from sayso.ledger.schema import cases, events, steps, tasks
 from sayso.ledger.statements import locked, upsert
 from sayso.ledger.states import MATTERS_TO_A_CASE, EventState
@@ -72,9 +77,13 @@ def complete_step(tx: Transaction, step: StepInput, result: dict[str, Any]) -> d
         tx.run(_DELETE_BEFORE, {f"this_{name}": value for name, value in row.items()})
         kept[LAST] = {"iteration": step.iteration, "own": step.repeats}
     tx.run(_INSERT_STEP, {**row, "result": json.dumps(kept), "done_at_ms": (done_at - EPOCH) // timedelta(milliseconds=1)})
+    step = declined(step, result)
     step = step.model_copy(update={"used": [*step.used, *(adopt(tx, step.case, event) for event in step.direct)]})
     _mark_events(tx, step)
-    _decide_task(tx, step)
+    if step.approval is None:
+        _decide_task(tx, step)
+    else:
+        _record_approval(tx, case, step, result)
     _announce(tx, step)
     if step.gave_up is not None:
         _give_up(tx, step.case, step.gave_up)
@@ -133,9 +142,25 @@ def _mark_events(tx: Transaction, step: StepInput) -> None:
         if row is None or row.instance_id != step.case.instance_id or row.state not in MATTERS_TO_A_CASE:
             continue  # marked before, because the same event was raised again; or somebody raised another case's number
         move(tx, row, EventState.CONSUMED if seq in reasons else EventState.REFUSED, reason)
+        if seq in refusals and row.event_name in WORDS_OF_PEOPLE:
+            tell_refused(tx, step.case, row, reason)
     for refusal in step.refused:
         if refusal.seq is None:  # raised past the ledger: there is no row that could carry the reason
             audit.record(tx, "raise-refused", channel="dapr-api", instance_id=step.case.instance_id, reason=refusal.reason)
+
+
+def _record_approval(tx: Transaction, case: Row[Any], step: StepInput, result: dict[str, Any]) -> None:
+    """Where the approval stands: as the step says, or as its result says, when the step itself has opened something."""
+    given = current_input(case)
+    if AMENDED in result:
+        tx.run(_UPDATE_CASE, {"this_case": case.instance_id, "amended": json.dumps(result[AMENDED])})
+        case = tx.one(_CASE, {"instance_id": case.instance_id}) or case
+        given = current_input(case)
+    state = ApprovalState.model_validate(result[APPROVAL]) if APPROVAL in result else step.approval
+    assert state is not None
+    record_approval(tx, given, state, step.notes, step.iteration)
+    if state.open_stages and state.outcome is None:
+        tx.run(_UPDATE_CASE, {"this_case": case.instance_id, "stage": f"waits for {STAGE}", "updated_at_ms": tx.now_ms})
 
 
 def _audit_effect_after_end(tx: Transaction, step: StepInput, result: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from sqlalchemy import bindparam, insert, select
 from sayso.contracts.catalog import WORKFLOWS
 from sayso.contracts.payload import explain
 from sayso.contracts.workflow_io import CaseInput, CaseRef, TakeInput
+from sayso.errors import MalformedError
 from sayso.gate import UNSTORABLE
 from sayso.ledger import audit
 from sayso.ledger.adopting import DIRECT
@@ -27,6 +28,7 @@ from sayso.ledger.database import Transaction
 from sayso.ledger.driving import RUNNING
 from sayso.ledger.identifiers import INSTANCE_ID_CHARACTERS_MAX
 from sayso.ledger.outbox import moment
+from sayso.ledger.planning import about, with_approval
 from sayso.ledger.schema import cases, events
 from sayso.ledger.states import EventState
 from sayso.policy import POLICIES
@@ -50,6 +52,11 @@ def take_case(tx: Transaction, asked: TakeInput, rules: Rules) -> dict[str, Any]
     refusal = _why_not(tx, asked, key, generations, rules)
     if refusal is not None:
         return _refuse(tx, asked, refusal)
+    settings_plan = POLICIES[asked.workflow].plan(rules.settings)
+    try:
+        plan = with_approval(settings_plan, rules.policies, asked.workflow, request, moment(tx.now_ms))
+    except MalformedError as error:
+        return _refuse(tx, asked, str(error))
     case = CaseRef(
         workflow=asked.workflow,
         key=key,
@@ -59,8 +66,7 @@ def take_case(tx: Transaction, asked: TakeInput, rules: Rules) -> dict[str, Any]
     )
     identity = hashlib.sha256(f"{DIRECT}\x00{asked.instance_id}".encode()).hexdigest()
     light = keep_large_texts(tx, case.instance_id, request, rules.settings.limits.inline_bytes)
-    plan = POLICIES[asked.workflow].plan(rules.settings)
-    case_input = CaseInput(case=case, request=light, plan=plan, opened_by=identity)
+    case_input = CaseInput(case=case, request=light, plan=about(plan, light), opened_by=identity)
     seq = _keep_event(tx, case, identity, request)
     check_ms = int(rules.settings.reconciler.check_interval.total_seconds() * 1000)
     enter_case(tx, case_input, seq, rules, channel=DIRECT, phase=RUNNING, started_at_ms=tx.now_ms, check_at_ms=tx.now_ms + check_ms)

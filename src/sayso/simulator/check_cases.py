@@ -20,7 +20,7 @@ USED_FOR: dict[str, tuple[tuple[Intent, ...], tuple[Intent, ...]]] = {
     "approved": ((Intent.APPROVE,), ()),
     "completed": ((Intent.APPROVE, Intent.PAY), ()),
     "rejected": ((Intent.REJECT,), ()),
-    "withdrawn": ((Intent.WITHDRAW,), ()),
+    "withdrawn": ((Intent.WITHDRAW,), (Intent.APPROVE,)),
     "timed_out": ((), ()),
     "payment_failed": ((Intent.APPROVE,), (Intent.PAYMENT_FAILED,)),
     "failed": ((), (Intent.APPROVE,)),
@@ -105,7 +105,7 @@ def _check_case(end: CaseEnd, openings: list[Sent], uses: list[Sent], effects: l
     if automatic != (end.outcome == "auto_approved"):
         yield Finding("wrong outcome", about, f"{openings[0].intent} ended {end.outcome}")
     yield from _check_uses(end, about, uses)
-    yield from _check_effects(end, about, effects)
+    yield from _check_effects(end, about, effects, _placed_first(end, uses))
 
 
 def _check_uses(end: CaseEnd, about: str, uses: list[Sent]) -> Iterator[Finding]:
@@ -116,7 +116,7 @@ def _check_uses(end: CaseEnd, about: str, uses: list[Sent]) -> Iterator[Finding]
         if not used[intent]:
             yield Finding("wrong outcome", about, f"{end.outcome}, and it used no {intent}")
     for intent, count in used.items():
-        if intent not in needed and intent not in allowed:
+        if intent not in (*needed, *allowed, Intent.AMEND):
             yield Finding("wrong outcome", about, f"{end.outcome}, and it used {intent}")
         elif count > 1:
             yield Finding("used twice", about, f"it used {count} of {intent}")
@@ -125,8 +125,13 @@ def _check_uses(end: CaseEnd, about: str, uses: list[Sent]) -> Iterator[Finding]
         yield Finding("wrong outcome", about, f"decided by {end.decided_by}, and it used the decision of {', '.join(sorted(actors))}")
 
 
-def _check_effects(end: CaseEnd, about: str, effects: list[Effect]) -> Iterator[Finding]:
-    needed = DONE_FOR.get((end.workflow, end.outcome or ""), ())
+def _placed_first(end: CaseEnd, uses: list[Sent]) -> tuple[str, ...]:
+    """Withdrawn when it was approved already: then it was placed, and cancelled."""
+    return ("orders.placed",) if end.outcome == "withdrawn" and any(sent.intent == Intent.APPROVE for sent in uses) else ()
+
+
+def _check_effects(end: CaseEnd, about: str, effects: list[Effect], also: tuple[str, ...]) -> Iterator[Finding]:
+    needed = (*DONE_FOR.get((end.workflow, end.outcome or ""), ()), *also)
     refused = {effect.kind for effect in effects if effect.refused}
     done = Counter(effect.kind for effect in effects if not effect.refused)
     for kind in needed:
@@ -158,7 +163,8 @@ def _check_deadlines(end: CaseEnd, sent_for_key: list[Sent], uses: list[Sent]) -
     for sent in uses:
         if sent.intent not in DECISIONS or end.due_at is None or sent.sent_at is None:
             continue
-        if sent.sent_at > end.due_at:
+        waits_for_payment = sent.intent == Intent.WITHDRAW and any(other.intent == Intent.APPROVE for other in uses)
+        if sent.sent_at > end.due_at and not waits_for_payment:
             yield Finding("wrong outcome", about, f"{sent.event_id} ({sent.intent}) was sent after the deadline, and used")
 
 

@@ -55,9 +55,17 @@ def _check_case(end: CaseEnd, by_case: dict[tuple[str | None, str], dict[str, Pu
     for event in outcomes.values():
         if end.outcome is not None and event.data["outcome"] != end.outcome:
             yield Finding("wrong publication", about, f"it ended {end.outcome}, and {event.id} says {event.data['outcome']}")
-    asked = 0 if end.outcome == "auto_approved" else 1
-    yield from _exactly(about, "approval request", by_case.get((end.case, APPROVAL_REQUEST), {}), asked)
+    yield from _check_requests(end, about, by_case.get((end.case, APPROVAL_REQUEST), {}))
     yield from _exactly(about, "payment request", by_case.get((end.case, PAYMENT_REQUEST), {}), 1 if placed else 0)
+
+
+def _check_requests(end: CaseEnd, about: str, found: dict[str, Published]) -> Iterator[Finding]:
+    """One a stage that was asked: a case that escalates asks twice."""
+    stages = () if end.outcome == "auto_approved" else end.stages or [""]
+    yield from _exactly(about, "approval request", found, len(stages))
+    for stage in stages if end.stages else ():
+        asked = {name: event for name, event in found.items() if event.data["stage"] == stage}
+        yield from _exactly(about, f"approval request for {stage}", asked, 1)
 
 
 def _exactly(about: str, what: str, found: dict[str, Published], wanted: int) -> Iterator[Finding]:

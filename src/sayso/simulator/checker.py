@@ -26,6 +26,7 @@ MAY_BECOME: dict[str, frozenset[str]] = {
     Intent.APPROVE: FAILED_TO_BE_USED | {"consumed"},
     Intent.REJECT: FAILED_TO_BE_USED | {"consumed"},
     Intent.WITHDRAW: FAILED_TO_BE_USED | {"consumed"},
+    Intent.AMEND: FAILED_TO_BE_USED | {"consumed"},
     Intent.PAY: FAILED_TO_BE_USED | {"consumed"},
     Intent.PAYMENT_FAILED: FAILED_TO_BE_USED | {"consumed"},
     Intent.POWERLESS: FAILED_TO_BE_USED,

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any, cast
 from unittest.mock import patch
 
-import sayso.gate
+import sayso.gate.admission
 import sayso.ledger.cases
 import sayso.ledger.closing
 import sayso.ledger.driving
@@ -90,7 +90,7 @@ _real_start = _routing._start
 @contextmanager
 def _admits_everything() -> Generator[None, None, None]:
     with ExitStack() as stack:
-        for module in (sayso.gate, sayso_worker.workflows.patterns):
+        for module in (sayso.gate.admission, sayso_worker.workflows.patterns):
             stack.enter_context(patch.object(module, "admit", lambda *_: None))
         yield
 
@@ -182,7 +182,7 @@ MUTATIONS: Mapping[str, tuple[str, Mutation]] = MappingProxyType(
         ),
         "requester-decides": (
             "the gate does not know the requester",
-            _attribute(sayso.gate, "same_person", lambda *_: False),
+            _attribute(sayso.gate.admission, "same_person", lambda *_: False),
         ),
         "any-amount": (
             "every payment pays",

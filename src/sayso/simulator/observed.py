@@ -22,6 +22,7 @@ class Intent(StrEnum):
     APPROVE = "approve"
     REJECT = "reject"
     WITHDRAW = "withdraw"  # by the requester
+    AMEND = "amend"  # by the requester, in what nobody's decision depends on
     PAY = "pay"  # what the order costs
     PAYMENT_FAILED = "payment-failed"
     POWERLESS = "powerless"  # understood, and may never count: own request, wrong amount, somebody else's withdrawal
@@ -125,7 +126,8 @@ class Use:
 @dataclass(frozen=True, slots=True)
 class CaseEnd:
     """How one case stands; `outcome` is None while it is open. `due_at` is the deadline of its decision, where
-    known; until `payment_due_at` at least, it waits for its payment.
+    known; until `payment_due_at` at least, it waits for its payment. `stages` are those on which people were asked, where known:
+    one that waits longer than the time of its first stage had others after it.
     """
 
     case: str
@@ -137,6 +139,7 @@ class CaseEnd:
     opened_at: float | None = None
     due_at: float | None = None
     payment_due_at: float | None = None
+    stages: list[str] = field(default_factory=list)
 
 
 Record = Sent | Effect | Published | DeadLetter | LateReply | FinalState | Use | CaseEnd

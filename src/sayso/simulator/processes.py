@@ -19,6 +19,7 @@ from sayso.ledger import Ledger
 from sayso.ledger.cases import Rules
 from sayso.services import PartnerClient
 from sayso.settings import Settings
+from sayso.signing.notary import unchecked
 from sayso.simulator.engine import Call, LastStep, SimulatedEngine
 from sayso.simulator.instance import Asked
 from sayso.simulator.partners import SimulatedPartners
@@ -30,7 +31,7 @@ from sayso_subscribers.receive import receiver
 from sayso_subscribers.reconcile import Reconciler
 from sayso_subscribers.route import Router
 from sayso_worker.activities.send_notices import NoticeLane
-from sayso_worker.activities.steps import confirm_deadline_activity, step_activity
+from sayso_worker.activities.steps import approval_activities, confirm_deadline_activity, step_activity
 from sayso_worker.registry import STEPS
 
 SUCCESS = TopicEventResponse("success").status
@@ -128,7 +129,7 @@ class SubscribersReplica:
         self._driver = Driver(ledger, world.engine, world.settings, self._pool, lambda: clock.seconds)
         self._reconciler = Reconciler(ledger, world.engine, world.bindings, world.settings, lambda: clock.seconds, lambda: clock.now)
         self._outbox = OutboxPublisher(ledger, world.publisher, settings)
-        self._router = Router(ledger, world.bindings, world.rules, lambda _more: None)
+        self._router = Router(ledger, world.bindings, unchecked, world.rules, lambda _more: None)
         self._receive = receiver(ledger, lambda: None)
 
     def receive(self, topic: str, body: bytes, answered: Callable[[bool], None]) -> None:
@@ -186,6 +187,7 @@ class WorkerReplica:
         partners = cast("PartnerClient", world.partners)
         self._activities: dict[str, Any] = {name: step_activity(name, effect, ledger, partners) for name, effect in STEPS.items()}
         self._activities["confirm_deadline"] = confirm_deadline_activity(ledger)
+        self._activities |= approval_activities(ledger, world.rules.policies)
         self._lanes = Lanes(world.scheduler, process)
         self._notices = NoticeLane(ledger, cast("Any", witness), world.settings.dispatcher)
 

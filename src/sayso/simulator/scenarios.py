@@ -32,6 +32,8 @@ class Scenario:
     payment_offsets: tuple[int, ...] = PAYMENT_OFFSETS
     weather: Mapping[str, Any] = field(default_factory=dict)
     calm_after_ms: int = 0
+    stages: bool = False
+    """Whether a policy's plan decides (`policies.py`), and people change their minds."""
 
 
 USUAL = "usual"
@@ -66,5 +68,11 @@ makes good what was forgotten of the one before. Kills are left in, what merely 
 LAST_STEPS = Scenario(weather={"taken_in_turn": 0.8, "crash": 0.0015})
 """Workers take most last steps within the turn (ADR 0014), and are killed as often as in the worst weather."""
 SCENARIOS: Mapping[str, Scenario] = MappingProxyType(
-    {USUAL: Scenario(), "deadlines": DEADLINES, "collisions": COLLISIONS, "last_steps": LAST_STEPS}
+    {
+        USUAL: Scenario(),
+        "deadlines": DEADLINES,
+        "collisions": COLLISIONS,
+        "stages": Scenario(beside_deadline=0.4, stages=True),
+        "last_steps": LAST_STEPS,
+    }
 )

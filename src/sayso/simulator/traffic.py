@@ -18,6 +18,11 @@ from sayso.simulator.scenarios import BESIDE_DEADLINE, DAY, HOUR, MINUTE, SECOND
 
 PURCHASE, APPROVAL, TASK = "purchase_order_workflow", "approval_workflow", "task_approval_workflow"
 KEY_FIELDS = {PURCHASE: "order_id", APPROVAL: "request_id", TASK: "task_id"}
+AMENDMENTS = {
+    PURCHASE: ("purchases", "com.acme.purchase.amended.v1", "product"),
+    APPROVAL: ("requests", "com.acme.request.amended.v1", "description"),
+    TASK: ("tasks", "com.acme.task.amended.v1", "title"),
+}
 TIMEOUTS = {PURCHASE: DAY, APPROVAL: 3 * DAY, TASK: 2 * DAY}
 
 
@@ -71,6 +76,20 @@ class Traffic:
         yield from self._decisions(at_ms, workflow, key)
         if workflow == PURCHASE:
             yield from self._payments(at_ms, key)
+        if self._scenario.stages and rng.random() < 0.4:
+            yield from self._change(at_ms, workflow, key)
+
+    def _change(self, at_ms: int, workflow: str, key: str) -> Iterator[Message]:
+        """Somebody changes his mind; what he may not, does nothing."""
+        rng = self._rng
+        intent = rng.choice((Intent.AMEND, Intent.POWERLESS))
+        by = "alice" if intent is Intent.AMEND else "mallory"
+        topic, kind, field = AMENDMENTS[workflow]
+        data = {KEY_FIELDS[workflow]: key, "requester": by, "changes": {field: "something else"}}
+        if intent is Intent.POWERLESS and rng.random() < 0.5:
+            topic, kind, data = "approvals", "sayso.approval.delegated.v1", {KEY_FIELDS[workflow]: key, "by": "bob", "to": "alice"}
+        offset = rng.choice(self._scenario.decision_offsets)
+        yield from self._copies(at_ms + offset, topic, kind, f"change-{key}", data, intent, workflow, key)
 
     def _openings(self, at_ms: int, workflow: str, key: str, automatic: bool) -> Iterator[Message]:
         rng = self._rng

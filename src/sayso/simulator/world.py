@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from sayso.correlation.bindings import Bindings
 from sayso.ledger.cases import Rules
+from sayso.ledger.planning import SettingsAlone
 from sayso.settings import Settings
 from sayso.simulator.broker import Broker
 from sayso.simulator.clock import BEGINNING_MS, VirtualClock
@@ -20,6 +21,7 @@ from sayso.simulator.engine import SimulatedEngine
 from sayso.simulator.finding import Finding
 from sayso.simulator.instance import Asked
 from sayso.simulator.partners import SimulatedPartners
+from sayso.simulator.policies import OneStage
 from sayso.simulator.processes import NoticeWitness, SubscribersReplica, Surroundings, WorkerReplica
 from sayso.simulator.publisher import SimulatedPublisher
 from sayso.simulator.scenarios import HOUR, Scenario
@@ -70,7 +72,7 @@ class World:
             self.publisher,
             self.partners,
             bindings,
-            Rules(settings, "51a51a"),
+            Rules(settings, "51a51a", OneStage(settings) if scenario.stages else SettingsAlone()),
             settings,
         )
         self.lost_instances = 0

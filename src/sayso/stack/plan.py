@@ -32,7 +32,9 @@ from sayso.stack.toxiproxy import Proxies, install_toxiproxy
 from sayso.stack.valkey import DEFAULT_PORT as VALKEY_PORT
 from sayso.stack.valkey import valkey
 
-OUTBOUND_TOPICS = frozenset({"approval-requests", "outcomes", "alerts", "payment-commands", "deadletters", "audit-anchors"})
+OUTBOUND_TOPICS = frozenset(
+    {"approval-requests", "refusals", "outcomes", "alerts", "payment-commands", "deadletters", "audit-anchors"}
+)
 SUBSCRIBERS_ROLE = "subscribers"
 METRICS_PORTS: Mapping[str, int] = MappingProxyType({SUBSCRIBERS_ROLE: 9464, "worker": 9465})
 

@@ -7,8 +7,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from sayso.contracts.approval_plan import ApprovalPlan
+from sayso.contracts.approval_state import ApprovalState
 from sayso.contracts.workflow_io import RECORDED_AT, CaseInput, CaseRef, Closing, RaisedEvent, StepInput
 from sayso.errors import EffectFailedError
+from sayso.gate.changes import amend
+from sayso.gate.stages import by_the_clock, opened
 from sayso.policy import POLICIES
 from sayso.settings import Settings
 from sayso.testing.workflow_run import WorkflowRun
@@ -33,6 +37,8 @@ class CaseRun:
         refusals: Mapping[str, str] | None = None,
         opened_at: datetime = OPENED_AT,
         failures: Mapping[str, str] | None = None,
+        approval: ApprovalPlan | None = None,
+        replanned: ApprovalPlan | None = None,
         executor: type[SteadyExecutor] = SteadyExecutor,
     ) -> None:
         self._failures = failures or {}
@@ -43,8 +49,11 @@ class CaseRun:
         self._refusals = refusals or {}
         self._seq = 10
         self.case = CaseRef(workflow=workflow, key=key, generation=1, instance_id=f"case-{key}", opened_at=opened_at)
-        case_input = CaseInput(case=self.case, request=request, plan=POLICIES[workflow].plan(settings))
+        plan = POLICIES[workflow].plan(settings).model_copy(update={"approval": approval})
+        case_input = CaseInput(case=self.case, request=request, plan=plan)
+        self._approval, self._replanned, self._request = approval, replanned, request
         activities: dict[str, Any] = {name: self._step(name) for name in STEPS}
+        activities |= {"open_stages": self._open_stages, "amend_request": self._amend_request}
         activities["confirm_deadline"] = self._confirm_deadline
         self.run = WorkflowRun(
             WORKFLOWS[workflow],
@@ -119,6 +128,24 @@ class CaseRun:
             return {"done": name} | ({RECORDED_AT: self.recorded_at.isoformat()} if self.recorded_at else {})
 
         return activity
+
+    def _open_stages(self, _ctx: object, step: dict[str, Any]) -> dict[str, Any]:
+        assert self._approval is not None
+        state = opened(self._approval, ApprovalState.model_validate(step["approval"]), self.run.now, by_the_clock)
+        return {"approval": state.model_dump(mode="json")}
+
+    def _amend_request(self, _ctx: object, step: dict[str, Any]) -> dict[str, Any]:
+        """As the ledger does it, with the plan that was handed in for the request as it becomes."""
+        assert self._approval is not None
+        if self._replanned is None:
+            return {"declined": "it changes nothing"}
+        changes = step["arguments"]["changes"]
+        answer = amend(self._approval, ApprovalState.model_validate(step["approval"]), self._replanned, list(changes))
+        assert isinstance(answer, ApprovalState)
+        self._approval, self._request = self._replanned, self._request | changes
+        state = opened(self._approval, answer, self.run.now, by_the_clock)
+        amended = {"request": self._request, "approval": self._approval.model_dump(mode="json")}
+        return {"approval": state.model_dump(mode="json"), "amended": amended}
 
     def _confirm_deadline(self, _ctx: object, asked: dict[str, Any]) -> dict[str, Any]:
         self.deadlines.append(asked)

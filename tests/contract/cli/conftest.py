@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "ledger"))  # ledger_world stands beside the ledger's own tests
 
 from answers import Answer, Sayso
-from ledger_world import PROJECT, World
+from ledger_world import BINDINGS, PROJECT, PURCHASE, World, cloudevent, purchase
 
 from sayso.cli.main import main
 from sayso.ledger import Ledger
+from sayso.settings import Settings
+from sayso.signing.local_keys import make_local_keys
+from sayso.signing.pen import Pen
+from sayso.signing.senders import load_senders
+from sayso.testing.demo_signer import DemoSigner
 
 
 @pytest.fixture
@@ -41,6 +49,20 @@ def sayso(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
         return Answer(int(ended.value.code or 0), printed.out, printed.err)
 
     return run
+
+
+@pytest.fixture
+def signed(place: Path) -> Callable[..., bytes]:
+    """Sign a decision with the local demo key, so long `ago`, about the request of its key: `purchase()`."""
+    make_local_keys(PROJECT / "config" / "senders.yaml", place / "state")
+
+    def sign(body: bytes, ago: timedelta = timedelta(0), **asked: Any) -> bytes:
+        key = load_senders(PROJECT / "config" / "senders.yaml", place / "state").pen_of("demo")
+        signer = DemoSigner(BINDINGS, Pen(key, Settings().signing.audience), lambda: datetime.now(UTC) - ago)
+        signer.note("purchases", cloudevent(PURCHASE, purchase(**asked)))
+        return signer.sign("approvals", body)
+
+    return sign
 
 
 @pytest.fixture

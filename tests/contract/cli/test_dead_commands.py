@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 from answers import Sayso
-from ledger_world import World, cloudevent, purchase
+from ledger_world import DECISION, World, cloudevent, purchase
 
 from sayso.ledger.schema import audit
 
@@ -14,9 +15,11 @@ HOSTILE = "com.acme.\x1b]0;owned\x07\x1b[2J\u202e.v1"
 
 
 @pytest.fixture
-def failed(world: World) -> World:
+def failed(world: World, signed: Callable[..., bytes]) -> World:
     """1 expired (its case came afterwards: 2), 3 rejected."""
-    world.decide()
+    decision = cloudevent(DECISION, {"order_id": "PO-1", "approved": True, "approver": "bob"})
+    world.receive("approvals", signed(decision))
+    world.route()
     world.let_time_pass(timedelta(days=8))
     world.route()
     world.buy()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from answers import Sayso
 from ledger_world import PROJECT, PURCHASE, World, cloudevent, purchase
@@ -66,8 +68,9 @@ def test_another_topic_can_be_asked_for(sayso: Sayso) -> None:
     assert (answer.code, answer.json[0]["state"]) == (4, "unmatched")
 
 
-def test_a_wake_up_names_what_the_case_waits_for(world: World, sayso: Sayso) -> None:
+def test_a_wake_up_names_what_the_case_waits_for(world: World, sayso: Sayso, signed: Callable[..., bytes]) -> None:
     world.buy("PO-1001", requester="carol")
-    answer = sayso("explain", str(EXAMPLES / "decision-approve.json"))
+    decision = (EXAMPLES / "decision-approve.json").read_bytes()
+    answer = sayso("explain", "-", stdin=signed(decision, key="PO-1001", requester="carol"))
     assert "waits for approval until" in answer.out
     assert sayso("explain", str(EXAMPLES / "payment-captured.json")).code == 0

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -14,12 +15,17 @@ from ledger_world import BINDINGS, PURCHASE, WORKFLOW, World, cloudevent, purcha
 from sayso.cli import case_page
 from sayso.cli.deciding import Decision, decision_event
 from sayso.cli.publishing import prepared, topic_of
+from sayso.cli.signing import Desk, about_event, desk_of, requests_of_file, sign_where_needed
+from sayso.cli.signing import signed as signed_body
 from sayso.contracts.catalog import WORKFLOWS
-from sayso.correlation.verdict import Resume
+from sayso.correlation.correlate import correlate
+from sayso.correlation.verdict import Resume, Verdict
 from sayso.errors import ConfigurationError, MalformedError
 from sayso.ledger.loaded import note_bindings
+from sayso.ledger.queries.cases import find_cases
 from sayso.publisher import Message
-from sayso.stack_address import StackAddress
+from sayso.signing.local_keys import make_local_keys
+from sayso.stack_address import StackAddress, find_stack
 
 DECISION = "sayso.approval.decided.v1"
 
@@ -124,11 +130,17 @@ def test_a_case_that_has_ended_is_not_decided(world: World, sayso: Sayso) -> Non
     assert "has ended (rejected" in answer.err
 
 
-def test_a_case_that_has_not_come_needs_its_workflow(world: World, sayso: Sayso) -> None:
-    del world
+def test_a_case_that_has_not_come_needs_its_workflow_and_its_request(
+    world: World, sayso: Sayso, signed: Callable[..., bytes], tmp_path: Path
+) -> None:
+    del world, signed  # the local key is there
     answer = sayso("decide", "PO-1", "approve", "--as", "bob")
     assert (answer.code, "--workflow NAME" in answer.err) == (1, True)
-    assert sayso("decide", "PO-1", "approve", "--as", "bob", "--workflow", WORKFLOW).code == 5
+    unknown = sayso("decide", "PO-1", "approve", "--as", "bob", "--workflow", WORKFLOW)
+    assert (unknown.code, "--about FILE" in unknown.err) == (2, True)
+    (tmp_path / "asked.json").write_bytes(cloudevent(PURCHASE, purchase()))
+    about = ("--workflow", WORKFLOW, "--about", str(tmp_path / "asked.json"))
+    assert sayso("decide", "PO-1", "approve", "--as", "bob", *about).code == 5
     misspelt = sayso("decide", "PO-1", "approve", "--as", "bob", "--workflow", "purchase_order_workflo")
     assert (misspelt.code, f'did you mean "{WORKFLOW}"?' in misspelt.err) == (2, True)
 
@@ -180,3 +192,48 @@ def test_a_stack_that_runs_with_other_bindings_is_told(world: World, sayso: Says
     world.receive("purchases", b"not json")
     world.route()
     assert "the running stack has loaded other bindings" in sayso("dead", "replay", "--all", "--dry-run").err
+
+
+class TestSigning:
+    """`--sign` up to the sidecar: with the demo sender's key, as the first start makes it."""
+
+    @pytest.fixture
+    def desk(self, world: World) -> Desk:
+        stack = find_stack()
+        make_local_keys(stack.settings.config_dir / "senders.yaml", stack.settings.state_dir)
+        return desk_of(stack, stack.bindings())
+
+    def foretold(self, desk: Desk, body: bytes) -> Verdict:
+        notary = desk.stack.notary()
+        return notary.vouch(correlate(desk.bindings, "approvals", body), datetime.now(UTC))
+
+    def test_a_decision_is_about_the_open_case(self, world: World, desk: Desk) -> None:
+        world.buy()
+        (case,) = world.ledger.read(partial(find_cases, reference="PO-1"))
+        body = sign_where_needed(desk.stack, "approvals", cloudevent(DECISION, {"order_id": "PO-1", "approver": "bob"}), case)
+        verdict = self.foretold(desk, body)
+        assert isinstance(verdict, Resume)
+        assert verdict.payload["signed"]["instance"] == case.instance_id
+        assert verdict.payload["signed"]["sender"] == "demo"
+
+    def test_before_its_case_it_is_about_a_request_that_is_at_hand(self, desk: Desk, tmp_path: Path) -> None:
+        asked = tmp_path / "asked.json"
+        asked.write_bytes(cloudevent(PURCHASE, purchase()))
+        body = cloudevent(DECISION, {"order_id": "PO-1", "approver": "bob"})
+        verdict = correlate(desk.bindings, "approvals", body)
+        pen = desk.pen("demo", DECISION)
+        assert about_event(desk.stack, verdict, {}) is None
+        with pytest.raises(ConfigurationError, match="--about FILE"):
+            signed_body(pen, body, verdict, None)
+        about = about_event(desk.stack, verdict, requests_of_file(str(asked), desk.bindings))
+        assert isinstance(self.foretold(desk, signed_body(pen, body, verdict, about)), Resume)
+
+    def test_a_sender_that_is_not_there_names_the_nearest(self, desk: Desk) -> None:
+        with pytest.raises(ConfigurationError, match='did you mean "demo"'):
+            desk.pen("demmo", DECISION)
+
+    def test_explain_says_that_an_unsigned_decision_would_be_rejected(self, world: World, desk: Desk, sayso: Sayso) -> None:
+        world.buy()
+        answer = sayso("explain", "-", stdin=cloudevent(DECISION, {"order_id": "PO-1", "approver": "bob"}))
+        assert answer.code == 3
+        assert "it is not signed" in answer.out

@@ -18,13 +18,18 @@ from sayso.correlation.bindings import load_bindings
 from sayso.errors import RefusedError
 from sayso.ledger import Ledger, read_ledger_id
 from sayso.ledger.intake import receive
+from sayso.ledger.planning import Policies, SettingsAlone, current_document
 from sayso.ledger.schema import cases, events
 from sayso.services import PartnerClient
 from sayso.settings import DispatcherSettings, ReconcilerSettings, Settings
+from sayso.signing.notary import Notary
+from sayso.signing.pen import Pen
+from sayso.testing.demo_signer import DemoSigner
 from sayso.testing.faults import FaultyEngine, FaultyPublisher
+from sayso.testing.forging.company import Company
 from sayso.testing.memory import MemoryEngine, MemoryPublisher
 from sayso_subscribers.dispatcher import Dispatcher
-from sayso_worker.activities.steps import confirm_deadline_activity, step_activity
+from sayso_worker.activities.steps import approval_activities, confirm_deadline_activity, step_activity
 from sayso_worker.registry import STEPS, WORKFLOWS
 
 BINDINGS = load_bindings(Path(__file__).parents[3] / "config" / "bindings.yaml")
@@ -41,6 +46,14 @@ SETTINGS = Settings(
 )
 WAIT_SECONDS = 60.0
 NUMBERS = count(1)
+COMPANY = Company()
+
+
+PURCHASE = "com.acme.purchase.requested.v1"
+
+
+def order_of(key: str, cost: int = 1200) -> dict[str, Any]:
+    return {"order_id": key, "cost": cost, "product": "bolts", "quantity": 3, "currency": "EUR", "requester": "alice"}
 
 
 class MemoryPartners:
@@ -59,25 +72,35 @@ class MemoryPartners:
         return {"status": "done"}
 
 
-def memory_engine(ledger: Ledger, partners: MemoryPartners) -> MemoryEngine:
+def memory_engine(ledger: Ledger, partners: MemoryPartners, policies: Policies | None = None) -> MemoryEngine:
     """The real workflows and activities on an engine in memory."""
     client = cast("PartnerClient", partners)
     activities: dict[str, Any] = {name: step_activity(name, effect, ledger, client) for name, effect in STEPS.items()}
     activities["confirm_deadline"] = confirm_deadline_activity(ledger)
+    activities |= approval_activities(ledger, policies or SettingsAlone())
     return MemoryEngine(WORKFLOWS, activities)
 
 
 class Office:
     """Starts its dispatcher when it is opened for business with `open()`: what came before waits."""
 
-    def __init__(self, ledger: Ledger, make_engine: Callable[[Ledger, MemoryPartners], Any], settings: Settings = SETTINGS) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        make_engine: Callable[[Ledger, MemoryPartners], Any],
+        settings: Settings = SETTINGS,
+        policies: Policies | None = None,
+    ) -> None:
         self.ledger = ledger
+        self.policies = policies
         self.settings = settings
         self.partners = MemoryPartners()
+        self._notary = Notary(COMPANY, settings.signing)
         self.real_engine = make_engine(ledger, self.partners)
         self.engine = FaultyEngine(self.real_engine)
         self.broker = MemoryPublisher()
         self.publisher = FaultyPublisher(self.broker)
+        self.signer = DemoSigner(BINDINGS, Pen(COMPANY.erp, self.settings.signing.audience, timedelta(days=6)))
         self._dispatchers: list[Dispatcher] = []
         self._ledgers: list[Ledger] = []
 
@@ -93,7 +116,8 @@ class Office:
             if number:
                 self._ledgers.append(ledger)
             ledger_id = read_ledger_id(ledger)
-            dispatcher = Dispatcher(ledger, self.engine, self.publisher, BINDINGS, settings or self.settings, ledger_id)
+            rules = settings or self.settings
+            dispatcher = Dispatcher(ledger, self.engine, self.publisher, BINDINGS, rules, ledger_id, self.policies, self._notary.vouch)
             dispatcher.start()
             self._dispatchers.append(dispatcher)
 
@@ -111,15 +135,30 @@ class Office:
         self.receive_bytes(topic, json.dumps(event).encode())
 
     def receive_bytes(self, topic: str, original: bytes) -> None:
+        if topic == "approvals":
+            self._remember_requests()
+        original = self.signer.sign(topic, original, self._second_case(topic))
         self.ledger.transact(partial(receive, topic=topic, original=original))
         for dispatcher in self._dispatchers:
             dispatcher.wake()
 
+    def _remember_requests(self) -> None:
+        """However the cases came."""
+        for case in self.cases:
+            self.signer.remember(case.workflow, case.key, current_document(case)["request"])
+
+    def _second_case(self, topic: str) -> str | None:
+        """A decision for a later case of its key has to name it; there is one matter an office."""
+        later = [case.instance_id for case in self.cases if case.generation > 1 and case.phase != "closed"]
+        return later[-1] if topic == "approvals" and later else None
+
     def buy(self, key: str = "PO-1", cost: int = 1200) -> None:
-        order = {"order_id": key, "cost": cost, "product": "bolts", "quantity": 3, "currency": "EUR", "requester": "alice"}
-        self.receive("purchases", "com.acme.purchase.requested.v1", order)
+        self.receive("purchases", PURCHASE, order_of(key, cost))
 
     def decide(self, key: str = "PO-1", approver: str = "bob", *, approved: bool = True) -> None:
+        self.signer.note(
+            "purchases", json.dumps({"specversion": "1.0", "id": "o", "source": "/", "type": PURCHASE, "data": order_of(key)}).encode()
+        )
         data = {"order_id": key, "approved": approved, "approver": approver}
         self.receive("approvals", "sayso.approval.decided.v1", data)
 

@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 from office import SETTINGS, MemoryPartners, Office
 
+from sayso.contracts.requests import PurchaseRequested
 from sayso.contracts.workflow_io import CaseInput
 from sayso.ledger import Ledger, read_ledger_id
 from sayso.ledger.cases import Rules
@@ -67,6 +68,8 @@ def test_a_request_without_a_key_has_its_instance_id_as_key(door: Office) -> Non
 
 
 def test_early_events_find_a_case_that_was_started_there(door: Office) -> None:
+    order = PurchaseRequested.model_validate({**ORDER, "order_id": "PO-9"}).model_dump(mode="json")
+    door.signer.remember("purchase_order_workflow", "PO-9", order)
     door.decide("PO-9")
     door.wait_until(lambda: door.states == ["held"])
     start(door, "my-order", {**ORDER, "order_id": "PO-9"})

@@ -10,7 +10,8 @@ from ledger_world import DECISION, PAYMENT, PAYMENT_FAILURE, PURCHASE, WITHDRAWA
 from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
 
-from sayso.ledger import Ledger
+from sayso.errors import MalformedError
+from sayso.ledger import Ledger, routing
 from sayso.ledger.schema import audit, cases, notices, outbox, tasks
 from sayso.ledger.states import FAILED, TRANSITIONS, EventState, IllegalTransitionError, check_transition
 from sayso.settings import Settings
@@ -233,3 +234,14 @@ def test_the_outbox_takes_the_same_event_id_once(world: World) -> None:
     again = {key: value for key, value in row._mapping.items() if key != "seq"}
     with pytest.raises(IntegrityError):
         world.ledger.transact(lambda tx: tx.run(insert(outbox), again))
+
+
+def test_a_request_that_no_policy_has_an_answer_for_is_rejected_with_the_reason(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def without_an_answer(*_: object) -> str:
+        raise MalformedError('rule "large": `int(request.product) > 3`')
+
+    monkeypatch.setattr(routing, "open_case", without_an_answer)
+    assert world.buy() == "rejected"
+    assert world.events[0].reason == 'rule "large": `int(request.product) > 3`'
+    assert world.rows(cases) == []
+    assert len(world.dead_letters) == 1

@@ -7,8 +7,9 @@ that a workflow that tries it a few times only (`Journal.attempt`) can tell it f
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from dapr.ext.workflow import WorkflowActivityContext
@@ -18,13 +19,17 @@ from sayso.contracts.workflow_io import ANSWERS_TO, DeadlineInput, StepInput, Ta
 from sayso.errors import EffectFailedError, RefusedError, SaysoError
 from sayso.ledger import Ledger, taking
 from sayso.ledger import steps as ledger_steps
-from sayso.ledger.cases import Rules
+from sayso.ledger.cases import Rules, lock_case_key
 from sayso.ledger.claims import with_large_texts
+from sayso.ledger.database import Transaction
+from sayso.ledger.deciding import amend_request, open_stages
+from sayso.ledger.planning import Policies
 from sayso.ledger.restoring import ask_for_survey, not_yet
 from sayso.services import PartnerClient
 from sayso_worker.activities.effects import Effect
 
 Activity = Callable[[WorkflowActivityContext, dict[str, Any]], dict[str, Any]]
+Decide = Callable[[Transaction, StepInput, Policies], dict[str, Any]]
 
 
 def step_activity(name: str, effect: Effect | None, ledger: Ledger, partners: PartnerClient) -> Activity:
@@ -47,6 +52,20 @@ def step_activity(name: str, effect: Effect | None, ledger: Ledger, partners: Pa
                 raise EffectFailedError(f"{type(error).__name__}: {error}") from error
         return ledger.transact(partial(ledger_steps.complete_step, step=step, result=result))
 
+    return _as_activity(name, ledger, perform)
+
+
+def approval_activity(name: str, decide: Decide, ledger: Ledger, policies: Policies) -> Activity:
+    """An activity of an approval, whose result the ledger makes in the transaction that records it."""
+
+    def record(tx: Transaction, step: StepInput) -> dict[str, Any]:
+        lock_case_key(tx, step.case.workflow, step.case.key)
+        return ledger_steps.complete_step(tx, step, decide(tx, step, policies))
+
+    return _as_activity(name, ledger, lambda step: ledger.transact(partial(record, step=step)))
+
+
+def _as_activity(name: str, ledger: Ledger, perform: Callable[[StepInput], dict[str, Any]]) -> Activity:
     def activity(_ctx: WorkflowActivityContext, raw: dict[str, Any]) -> dict[str, Any]:
         step = StepInput.model_validate(raw)
         answer = perform(step)
@@ -84,3 +103,11 @@ def take_case_activity(ledger: Ledger, rules: Rules) -> Activity:
         return {**answer, ANSWERS_TO: "take_case"}
 
     return take_case
+
+
+def approval_activities(ledger: Ledger, policies: Policies) -> dict[str, Activity]:
+    """The activities of approvals, by their names."""
+    return {name: approval_activity(name, decide, ledger, policies) for name, decide in APPROVAL_STEPS.items()}
+
+
+APPROVAL_STEPS: Mapping[str, Decide] = MappingProxyType({"open_stages": open_stages, "amend_request": amend_request})

@@ -10,10 +10,9 @@ from sayso.contracts.cases import Outcome
 from sayso.contracts.requests import ApprovalRequest
 from sayso.contracts.workflow_io import CaseInput, Closing, Notice, TaskDecision
 from sayso.gate import Decision
-from sayso.policy import POLICIES, in_words
+from sayso_worker.workflows.deciding import asks_nobody, mailbox_for, nobody_decided, request_decision
 from sayso_worker.workflows.journal import Journal, Yields
-from sayso_worker.workflows.mailbox import Mailbox
-from sayso_worker.workflows.patterns import await_decision
+from sayso_worker.workflows.patterns import Withdrawn
 
 
 def approval_workflow(ctx: DaprWorkflowContext, raw: dict[str, Any]) -> Yields:
@@ -22,24 +21,32 @@ def approval_workflow(ctx: DaprWorkflowContext, raw: dict[str, Any]) -> Yields:
     Waits for: `approval_received`, 3 days (setting). Activities: `execute_approved_action`, `close_case`.
     Notices: `send_approval_request` (when opened), `send_approval_confirmation`, `send_rejection_notification`,
     `send_timeout_notification`. Outcomes: `auto_approved`, `approved`, `rejected`, `timed_out`, `failed`.
+    First irreversible step: `execute_approved_action`.
+
+    Where a policy's plan decides: as long as that says, with `open_stages`, `record_approval`, `amend_request`; it also waits for
+    `change_requested`, and may end `withdrawn` or `cancelled`.
     """
     case_input = CaseInput.model_validate(raw)
     request = ApprovalRequest.model_validate(case_input.request)
     journal = Journal(ctx, case_input)
-    if POLICIES[case_input.case.workflow].automatic(journal.plan, case_input.request):
+    if asks_nobody(journal):
         result = {"status": "auto_approved", "request_id": request.request_id, "reason": "Amount below approval threshold"}
         return (yield from journal.close(Closing(outcome=Outcome.AUTO_APPROVED, result=result)))
-    mailbox = Mailbox(journal, ["approval_received"])
-    decision: Decision | None = yield from await_decision(journal, mailbox, request.requester)
+    mailbox = mailbox_for(journal, "approval_received")
+    decision: Decision | Withdrawn | None = yield from request_decision(journal, mailbox, request.requester)
+    request = ApprovalRequest.model_validate(journal.request)
     if decision is None:
         return (yield from _timed_out(journal, request))
+    if isinstance(decision, Withdrawn):
+        ended = {"status": str(decision.outcome), "request_id": request.request_id, "reason": decision.reason}
+        return (yield from journal.close(Closing(outcome=decision.outcome, result=ended, reason=decision.reason)))
     if not decision.approved:
         return (yield from _rejected(journal, request, decision))
     return (yield from _approved(journal, request, decision))
 
 
 def _timed_out(journal: Journal, request: ApprovalRequest) -> Yields:
-    reason = f"No approval received within {in_words(journal.plan.approval_timeout_seconds)}"
+    reason = nobody_decided(journal)
     closing = Closing(
         outcome=Outcome.TIMED_OUT, result={"status": "timeout", "request_id": request.request_id, "reason": reason}, reason=reason
     )

@@ -14,9 +14,12 @@ from typing import Any
 
 from dapr.ext.workflow import DaprWorkflowContext, RetryPolicy, TaskFailedError
 
+from sayso.contracts.approval_state import ApprovalState
+from sayso.contracts.signed import Matter, request_hash
 from sayso.contracts.workflow_io import (
     ANSWERS_TO,
     RECORDED_AT,
+    ApprovalNote,
     Carried,
     CaseInput,
     Closing,
@@ -93,6 +96,12 @@ class Journal:
         self.handled_direct = list(self.carried.handled_direct)
         self.leftovers: Callable[[], list[RaisedEvent]] = list
         """Takes what the mailbox still keeps; asked when the case ends."""
+        self.request = case_input.request
+        """As it is since it was last amended."""
+        self.waited: str | None = None
+        """How long an approval waited that timed out, in words, when its policy said so."""
+        self._approval: ApprovalState | None = None
+        self._notes: list[ApprovalNote] = []
         self._input = case_input
         self._used = list(self.carried.used)
         self._direct = list(self.carried.direct)
@@ -104,6 +113,11 @@ class Journal:
         """The workflow's own time: the same in every replay."""
         now: datetime = self.ctx.current_utc_datetime
         return now if now.tzinfo else now.replace(tzinfo=UTC)
+
+    def matter(self) -> Matter:
+        """What a signed decision has to be about."""
+        case = self.case
+        return Matter(case.instance_id, case.generation, request_hash(self.request), case.effects_of)
 
     def use(self, event: RaisedEvent) -> None:
         """The workflow acts on this event, whose data are what its contract made of them: they go into the step as they are."""
@@ -119,6 +133,11 @@ class Journal:
         self._refused.append(Refusal(seq=event.seq, reason=UNSTORABLE.sub("\ufffd", reason)))  # it may quote the event
         if event.seq is not None:
             self.handled.append(event.seq)
+
+    def stands(self, state: ApprovalState, *notes: ApprovalNote) -> None:
+        """Where the approval stands now, and what happened; the next step records it."""
+        self._approval = state
+        self._notes += notes
 
     def step(self, name: str, arguments: dict[str, Any] | None = None, **record: Any) -> Yields:
         """Call the activity `name` once, with what has collected; gives its result.
@@ -180,6 +199,8 @@ class Journal:
             used=list(self._used),
             refused=list(self._refused),
             direct=list(self._direct),
+            approval=self._approval,
+            notes=list(self._notes),
             **record,
         )
 
@@ -191,6 +212,8 @@ class Journal:
             self._used.clear()
             self._direct.clear()
             self._refused.clear()
+            self._approval = None
+            self._notes.clear()
         return result
 
     def call(self, activity: str, given: dict[str, Any], retries: RetryPolicy = STEP_RETRIES) -> Yields:

@@ -21,7 +21,7 @@ from sayso.contracts.workflow_io import LAST, Closing, RaisedEvent
 from sayso.gate import Refused, Stage
 from sayso_worker.workflows.journal import Journal, Yields
 from sayso_worker.workflows.mailbox import Mailbox
-from sayso_worker.workflows.patterns import NEVER, validated
+from sayso_worker.workflows.patterns import NEVER, validated_event
 
 EVENTS = (MONITOR_CHANGED, *MONITOR_ACTS)
 PAUSED_FOR = timedelta(days=1)
@@ -92,7 +92,7 @@ def wait_for(journal: Journal, state: MonitorState, seconds: float) -> None:
 
 def _take(journal: Journal, state: MonitorState, event: RaisedEvent, why_not: Change) -> Yields:
     """Act on one event and record that, now; gives a `Closing` if it ends the monitor."""
-    given = validated(journal, Stage(journal.case.workflow, None, NEVER, journal.plan.accept_raw_raise), event)
+    given = validated_event(journal, Stage(journal.case.workflow, None, NEVER, journal.plan.accept_raw_raise), event)
     if not isinstance(given, Refused) and given.name == MONITOR_CHANGED:
         changes = {name: value for name, value in given.data.items() if value is not None and name != "job_id"}
         refusal = why_not(changes)

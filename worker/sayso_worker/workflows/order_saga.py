@@ -10,11 +10,11 @@ from sayso.contracts.cases import Outcome
 from sayso.contracts.sagas import OrderPlaced
 from sayso.contracts.workflow_io import CaseInput, Closing, TaskDecision
 from sayso.gate import Decision
-from sayso.policy import POLICIES, in_words
 from sayso_worker.workflows.approval import task_decision
+from sayso_worker.workflows.deciding import asks_nobody, mailbox_for, nobody_decided, request_decision
 from sayso_worker.workflows.journal import Journal, Yields
 from sayso_worker.workflows.mailbox import Mailbox
-from sayso_worker.workflows.patterns import Captured, PaymentFailed, await_decision, take_payment
+from sayso_worker.workflows.patterns import Captured, PaymentFailed, Withdrawn, take_payment
 from sayso_worker.workflows.saga import Saga, StepFailedError
 
 EVENTS = ("approval_received", "payment_received", "payment_failed")
@@ -25,7 +25,11 @@ def order_saga(ctx: DaprWorkflowContext, raw: dict[str, Any]) -> Yields:
 
     Waits for: from the threshold on `approval_received`, 24 hours (settings). Activities, with their undos: `reserve_inventory`
     (`release_inventory`), `process_payment` (`refund_payment`), `ship_order` (`cancel_shipment`); `close_case`. Outcomes: `completed`;
-    `rejected`, `timed_out`; `compensated`, `failed` (an undo failed). Result: `{status, order_id, error}`.
+    `rejected`, `timed_out`; `compensated`, `failed` (an undo failed). Result: `{status, order_id, error}`. First irreversible step:
+    `reserve_inventory`.
+
+    Where a policy's plan decides: as long as that says, with `open_stages`, `record_approval`, `amend_request`; it also waits for
+    `change_requested`, and may end `withdrawn` or `cancelled`.
 
     Payment: once the goods are reserved, a payment of exactly this amount that has reached the ledger is taken in place of a charge,
     and its undo is the refund of that payment; `payment_failed` fails the order. Otherwise the order is charged, and a payment that
@@ -34,13 +38,16 @@ def order_saga(ctx: DaprWorkflowContext, raw: dict[str, Any]) -> Yields:
     case_input = CaseInput.model_validate(raw)
     order = OrderPlaced.model_validate(case_input.request)
     journal = Journal(ctx, case_input)
-    mailbox = Mailbox(journal, EVENTS)
+    mailbox = mailbox_for(journal, *EVENTS)
     decision: Decision | None = None
-    if not POLICIES[case_input.case.workflow].automatic(journal.plan, case_input.request):
-        decision = yield from await_decision(journal, mailbox, order.requester)
-        if decision is None:
-            reason = f"No approval received within {in_words(journal.plan.approval_timeout_seconds)}"
-            return (yield from _close(journal, order, Outcome.TIMED_OUT, "timeout", reason))
+    if not asks_nobody(journal):
+        answer: Decision | Withdrawn | None = yield from request_decision(journal, mailbox, order.requester)
+        order = OrderPlaced.model_validate(journal.request)
+        if answer is None:
+            return (yield from _close(journal, order, Outcome.TIMED_OUT, "timeout", nobody_decided(journal)))
+        if isinstance(answer, Withdrawn):
+            return (yield from _close(journal, order, answer.outcome, str(answer.outcome), answer.reason))
+        decision = answer
         if not decision.approved:
             outcome = Outcome.REJECTED
             return (yield from _close(journal, order, outcome, "rejected", decision.reason, decision=task_decision(decision)))

@@ -15,8 +15,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from sayso.contracts.catalog import WITHDRAW_EVENT, WORKFLOWS
+from sayso.contracts.cases import Outcome
+from sayso.contracts.catalog import CHANGE_EVENT, WITHDRAW_EVENT, WORKFLOWS
+from sayso.contracts.changes import Change
 from sayso.contracts.payload import explain
+from sayso.contracts.signed import beside
 from sayso.contracts.workflow_io import DeadlineInput, RaisedEvent
 from sayso.gate import Decision, Refused, Stage, admit, came_late, decide, same_person
 from sayso_worker.workflows.journal import Journal, Yields
@@ -36,6 +39,7 @@ TOO_LATE: Mapping[str, str] = MappingProxyType(
     {"approval_received": "the request has been decided already", WITHDRAW_EVENT: "too late: the order is placed"}
 )
 """What comes when the order is placed already, and why it is refused."""
+CHANGE_TOO_LATE = "too late: the request has been decided already"
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,8 @@ class Withdrawn:
 
     requester: str
     reason: str | None
+    outcome: Outcome = Outcome.WITHDRAWN
+    """`cancelled` when it was an operator who ended it."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,7 @@ def await_decision(journal: Journal, mailbox: Mailbox, requester: str | None, ev
     deadline = journal.case.opened_at + timedelta(seconds=journal.plan.approval_timeout_seconds)
     plan = journal.plan
     only_members_of = plan.approver_group if plan.approvers_only else None
-    stage = Stage(journal.case.workflow, requester, deadline, plan.accept_raw_raise, only_members_of)
+    stage = Stage(journal.case.workflow, requester, deadline, plan.accept_raw_raise, only_members_of, journal.matter)
 
     def judge(event: RaisedEvent) -> Decision | Withdrawn | Refused:
         return _withdraw(stage, event) if event.name == WITHDRAW_EVENT else decide(stage, event)
@@ -80,19 +86,30 @@ def await_decision(journal: Journal, mailbox: Mailbox, requester: str | None, ev
     return (yield from _await(journal, mailbox, stage, (event_name, WITHDRAW_EVENT), judge))
 
 
-def await_payment(journal: Journal, mailbox: Mailbox, amount: Decimal, currency: str, timeout_seconds: float) -> Yields:
+def await_payment(
+    journal: Journal, mailbox: Mailbox, amount: Decimal, currency: str, timeout_seconds: float, requester: str | None = None
+) -> Yields:
     """Wait for the payment of exactly `amount` in `currency`: `Captured`, `PaymentFailed`, or None when the time is over.
+
+    Of a case with a policy's plan, the requester may still withdraw, and an operator cancel: `Withdrawn`.
 
     The time begins with the last step, as the ledger has it: a run that begins anew has no more of it than the lost one had. A payment
     that comes after it is not refused but left: the case ends without it, so it is `unclaimed` and its refund is asked for.
     """
     deadline = (journal.recorded_at or journal.now) + timedelta(seconds=timeout_seconds)
-    stage = Stage(journal.case.workflow, None, deadline, journal.plan.accept_raw_raise)
-    return (
-        yield from _await(
-            journal, mailbox, stage, PAYMENTS, _payment_judge(amount, currency), also_takes=TOO_LATE, leaves_late=PAYMENTS
-        )
-    )
+    stage = Stage(journal.case.workflow, requester, deadline, journal.plan.accept_raw_raise)
+    pays = _payment_judge(amount, currency)
+    if journal.plan.approval is None:
+        return (yield from _await(journal, mailbox, stage, PAYMENTS, pays, also_takes=TOO_LATE, leaves_late=PAYMENTS))
+    changes_mind = (WITHDRAW_EVENT, CHANGE_EVENT)
+
+    def judge(event: RaisedEvent) -> Captured | PaymentFailed | Withdrawn | Refused:
+        if event.name == WITHDRAW_EVENT:
+            return _withdraw(stage, event)
+        return _cancel(event) if event.name == CHANGE_EVENT else pays(event)
+
+    waits_for = (*PAYMENTS, *changes_mind)
+    return (yield from _await(journal, mailbox, stage, waits_for, judge, also_takes=TOO_LATE, leaves_late=PAYMENTS))
 
 
 def take_payment(journal: Journal, mailbox: Mailbox, amount: Decimal, currency: str, wait_seconds: float = 0) -> Yields:
@@ -103,11 +120,14 @@ def take_payment(journal: Journal, mailbox: Mailbox, amount: Decimal, currency: 
     until = (journal.recorded_at or journal.now) + timedelta(seconds=wait_seconds)
     stage = Stage(journal.case.workflow, None, NEVER, journal.plan.accept_raw_raise)
     judge = _payment_judge(amount, currency)
-    return (yield from _await(journal, mailbox, stage, PAYMENTS, judge, also_takes=TOO_LATE, until=until))
+    too_late = TOO_LATE if journal.plan.approval is None else (*TOO_LATE, CHANGE_EVENT)
+    return (yield from _await(journal, mailbox, stage, PAYMENTS, judge, also_takes=too_late, until=until))
 
 
 def _payment_judge(amount: Decimal, currency: str) -> Judge:
     def judge(event: RaisedEvent) -> Captured | PaymentFailed | Refused:
+        if event.name == CHANGE_EVENT:
+            return Refused(CHANGE_TOO_LATE)
         if event.name in TOO_LATE:
             return Refused(TOO_LATE[event.name])
         if event.name == "payment_failed":
@@ -135,10 +155,10 @@ def _await(
         while (event := (yield from mailbox.next([*waits_for, *also_takes]))) is not None:
             if event.name in leaves_late and came_late(stage, event):
                 continue
-            given = validated(journal, stage, event)
-            verdict = given if isinstance(given, Refused) else judge(given)
-            if not isinstance(verdict, Refused) and not isinstance(given, Refused):
-                journal.use(given)
+            validated = validated_event(journal, stage, event)
+            verdict = validated if isinstance(validated, Refused) else judge(validated)
+            if not isinstance(verdict, Refused) and not isinstance(validated, Refused):
+                journal.use(validated)
                 return verdict
             journal.refuse(event, verdict.reason)
             yield from journal.record_refusals()
@@ -161,20 +181,22 @@ def _await(
     return None
 
 
-def validated(journal: Journal, stage: Stage, event: RaisedEvent) -> RaisedEvent | Refused:
+def validated_event(journal: Journal, stage: Stage, event: RaisedEvent) -> RaisedEvent | Refused:
     """Hold every event to the contract of its name too: one raised past the ledger was validated by nobody.
 
-    Nothing that the contract does not know is left of it.
+    Nothing that the contract does not know is left of it, but for what the ledger's notary has put beside it.
     """
     refusal = admit(stage, event)
     if refusal is not None:
         return refusal
     contract = WORKFLOWS[journal.case.workflow]
+    proven = beside(event)
+    said = {name: value for name, value in event.data.items() if name not in proven}
     try:
-        payload = contract.events[event.name].model_validate({contract.key_field: journal.case.key, **event.data})
+        payload = contract.events[event.name].model_validate({contract.key_field: journal.case.key, **said})
     except ValidationError as error:
         return Refused(explain(error))
-    return event.model_copy(update={"data": payload.model_dump(mode="json")})
+    return event.model_copy(update={"data": payload.model_dump(mode="json") | proven})
 
 
 def _withdraw(stage: Stage, event: RaisedEvent) -> Withdrawn | Refused:
@@ -182,6 +204,15 @@ def _withdraw(stage: Stage, event: RaisedEvent) -> Withdrawn | Refused:
     if stage.requester is None or not same_person(requester, stage.requester):
         return Refused(f"only the requester ({stage.requester or 'unknown'}) may withdraw, not {requester}")
     return Withdrawn(requester, event.data["reason"])
+
+
+def _cancel(event: RaisedEvent) -> Withdrawn | Refused:
+    """An operator may still end it; for every other change it is too late."""
+    if event.data["change"] != Change.CANCEL:
+        return Refused(CHANGE_TOO_LATE)
+    if event.channel != "operator":
+        return Refused("only an operator may cancel")
+    return Withdrawn(event.data["actor"], event.data["reason"], Outcome.CANCELLED)
 
 
 def _check_amount(event: RaisedEvent, amount: Decimal, currency: str) -> Captured | Refused:

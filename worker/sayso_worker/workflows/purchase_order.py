@@ -11,11 +11,12 @@ from sayso.contracts.catalog import WITHDRAW_EVENT
 from sayso.contracts.requests import PurchaseRequested
 from sayso.contracts.workflow_io import CaseInput, Closing, OutgoingEvent
 from sayso.gate import Decision
-from sayso.policy import POLICIES, in_words
+from sayso.policy import in_words
 from sayso_worker.workflows.approval import task_decision
+from sayso_worker.workflows.deciding import asks_nobody, mailbox_for, nobody_decided, request_decision
 from sayso_worker.workflows.journal import Journal, Yields
 from sayso_worker.workflows.mailbox import Mailbox
-from sayso_worker.workflows.patterns import PaymentFailed, Withdrawn, await_decision, await_payment
+from sayso_worker.workflows.patterns import PaymentFailed, Withdrawn, await_payment
 
 EVENTS = ("approval_received", "payment_received", "payment_failed", WITHDRAW_EVENT)
 
@@ -27,19 +28,23 @@ def purchase_order_workflow(ctx: DaprWorkflowContext, raw: dict[str, Any]) -> Yi
     7 days (setting). Activities: `place_order`, `cancel_order`, `close_case`. Notice: `send_approval_request` (when opened).
     Outcomes: `auto_approved`, `completed` (approved, placed and paid), `rejected`, `timed_out`, `withdrawn`, `payment_failed`,
     `failed`. First irreversible step: `place_order`.
+
+    Where a policy's plan decides: as long as that says, with `open_stages`, `record_approval`, `amend_request`; it also waits for
+    `change_requested`, and may end `cancelled`. `withdraw_requested` counts until the payment, the first irreversible step then.
     """
     case_input = CaseInput.model_validate(raw)
     order = PurchaseRequested.model_validate(case_input.request)
     journal = Journal(ctx, case_input)
-    if POLICIES[case_input.case.workflow].automatic(journal.plan, case_input.request):
+    if asks_nobody(journal):
         return (yield from journal.close(Closing(outcome=Outcome.AUTO_APPROVED, result="Auto-approved")))
-    mailbox = Mailbox(journal, EVENTS)
-    decision: Decision | Withdrawn | None = yield from await_decision(journal, mailbox, order.requester)
+    mailbox = mailbox_for(journal, *EVENTS)
+    decision: Decision | Withdrawn | None = yield from request_decision(journal, mailbox, order.requester)
+    order = PurchaseRequested.model_validate(journal.request)
     if decision is None:
-        reason = f"No approval received within {in_words(journal.plan.approval_timeout_seconds)}"
+        reason = nobody_decided(journal)
         return (yield from _cancel(journal, order, Closing(outcome=Outcome.TIMED_OUT, result="Cancelled", reason=reason)))
     if isinstance(decision, Withdrawn):
-        return (yield from _cancel(journal, order, Closing(outcome=Outcome.WITHDRAWN, result="Cancelled", reason=decision.reason)))
+        return (yield from _cancel(journal, order, Closing(outcome=decision.outcome, result="Cancelled", reason=decision.reason)))
     if not decision.approved:
         closing = Closing(outcome=Outcome.REJECTED, result=f"Rejected by '{decision.approver}'", reason=decision.reason)
         return (yield from _cancel(journal, order, closing, decision=task_decision(decision)))
@@ -59,7 +64,11 @@ def _place_and_collect(journal: Journal, mailbox: Mailbox, order: PurchaseReques
         closing = Closing(outcome=Outcome.FAILED, result="Cancelled", reason=f"the order was not taken: {placed['refused']}")
         return (yield from _cancel(journal, order, closing, decision=task_decision(decision)))
     journal.milestones += ["approved", "placed"]
-    payment = yield from await_payment(journal, mailbox, order.cost, order.currency, timeout_seconds)
+    payment = yield from await_payment(journal, mailbox, order.cost, order.currency, timeout_seconds, order.requester)
+    if isinstance(payment, Withdrawn):
+        done = [*journal.milestones, "cancelled"]
+        closing = Closing(outcome=payment.outcome, result="Cancelled", reason=payment.reason, milestones=done)
+        return (yield from _cancel(journal, order, closing))
     if payment is None or isinstance(payment, PaymentFailed):
         reason = payment.reason if payment else f"No payment received within {in_words(timeout_seconds)}"
         closing = Closing(

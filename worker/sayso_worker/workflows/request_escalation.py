@@ -10,11 +10,10 @@ from sayso.contracts.cases import Outcome
 from sayso.contracts.requests import EscalationRequested
 from sayso.contracts.workflow_io import CaseInput, Closing
 from sayso.gate import Decision
-from sayso.policy import POLICIES, in_words
 from sayso_worker.workflows.approval import task_decision
+from sayso_worker.workflows.deciding import asks_nobody, mailbox_for, nobody_decided, request_decision
 from sayso_worker.workflows.journal import Journal, Yields
-from sayso_worker.workflows.mailbox import Mailbox
-from sayso_worker.workflows.patterns import await_decision
+from sayso_worker.workflows.patterns import Withdrawn
 
 EVENT = "human_approval"
 
@@ -25,16 +24,24 @@ def request_escalation(ctx: DaprWorkflowContext, raw: dict[str, Any]) -> Yields:
     Waits for: `human_approval`, 7 days (setting). Activities: `auto_approve_activity`, `handle_timeout_activity` or
     `process_approval_activity`, which gets the decision, a rejection too; `close_case` when the service refuses one of them.
     Notice: `send_approval_request` (when opened). Outcomes: `auto_approved`, `approved`, `rejected`, `timed_out`, `failed`.
+    First irreversible step: whichever of the three tells the service.
+
+    Where a policy's plan decides: as long as that says, with `open_stages`, `record_approval`, `amend_request`; it also waits for
+    `change_requested`, and may end `withdrawn` or `cancelled`.
     """
     case_input = CaseInput.model_validate(raw)
     order = EscalationRequested.model_validate(case_input.request)
     journal = Journal(ctx, case_input)
-    if POLICIES[case_input.case.workflow].automatic(journal.plan, case_input.request):
+    if asks_nobody(journal):
         return (yield from _settle(journal, order, "auto_approve_activity", _closing(order, Outcome.AUTO_APPROVED, "auto_approved")))
-    mailbox = Mailbox(journal, [EVENT])
-    decision: Decision | None = yield from await_decision(journal, mailbox, order.requester, EVENT)
+    mailbox = mailbox_for(journal, EVENT)
+    decision: Decision | Withdrawn | None = yield from request_decision(journal, mailbox, order.requester, EVENT)
+    order = EscalationRequested.model_validate(journal.request)
+    if isinstance(decision, Withdrawn):
+        closing = _closing(order, decision.outcome, str(decision.outcome), reason=decision.reason)
+        return (yield from journal.close(closing))
     if decision is None:
-        reason = f"No approval received within {in_words(journal.plan.approval_timeout_seconds)}"
+        reason = nobody_decided(journal)
         closing = _closing(order, Outcome.TIMED_OUT, "timeout", reason=reason)
         return (yield from _settle(journal, order, "handle_timeout_activity", closing))
     outcome = Outcome.APPROVED if decision.approved else Outcome.REJECTED

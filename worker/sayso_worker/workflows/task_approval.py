@@ -10,11 +10,10 @@ from sayso.contracts.cases import Outcome
 from sayso.contracts.requests import TaskRequested
 from sayso.contracts.workflow_io import CaseInput, Closing, Notice
 from sayso.gate import Decision
-from sayso.policy import POLICIES, in_words
 from sayso_worker.workflows.approval import task_decision
+from sayso_worker.workflows.deciding import asks_nobody, mailbox_for, nobody_decided, request_decision
 from sayso_worker.workflows.journal import Journal, Yields
-from sayso_worker.workflows.mailbox import Mailbox
-from sayso_worker.workflows.patterns import await_decision
+from sayso_worker.workflows.patterns import Withdrawn
 
 
 def task_approval_workflow(ctx: DaprWorkflowContext, raw: dict[str, Any]) -> Yields:
@@ -22,18 +21,24 @@ def task_approval_workflow(ctx: DaprWorkflowContext, raw: dict[str, Any]) -> Yie
 
     Waits for: `approval_received`, 48 hours (setting). Activities: `assign_task`, `close_case`. Notices: `send_approval_request`
     (when opened), `send_rejection_notification`, `send_timeout_notification`, to the requester or else the assignee.
-    Outcomes: `auto_approved`, `approved`, `rejected`, `timed_out`, `failed`.
+    Outcomes: `auto_approved`, `approved`, `rejected`, `timed_out`, `failed`. First irreversible step: `assign_task`.
+
+    Where a policy's plan decides: as long as that says, with `open_stages`, `record_approval`, `amend_request`; it also waits for
+    `change_requested`, and may end `withdrawn` or `cancelled`.
     """
     case_input = CaseInput.model_validate(raw)
     task = TaskRequested.model_validate(case_input.request)
     journal = Journal(ctx, case_input)
-    if POLICIES[case_input.case.workflow].automatic(journal.plan, case_input.request):
+    if asks_nobody(journal):
         closing = _closing(task, Outcome.AUTO_APPROVED, "auto_approved", reason="Low priority")
         return (yield from journal.close(closing))
-    mailbox = Mailbox(journal, ["approval_received"])
-    decision: Decision | None = yield from await_decision(journal, mailbox, task.requester)
+    mailbox = mailbox_for(journal, "approval_received")
+    decision: Decision | Withdrawn | None = yield from request_decision(journal, mailbox, task.requester)
+    task = TaskRequested.model_validate(journal.request)
+    if isinstance(decision, Withdrawn):
+        return (yield from journal.close(_closing(task, decision.outcome, str(decision.outcome), reason=decision.reason)))
     if decision is None:
-        reason = f"No approval received within {in_words(journal.plan.approval_timeout_seconds)}"
+        reason = nobody_decided(journal)
         closing = _closing(task, Outcome.TIMED_OUT, "timeout", reason=reason)
         return (yield from journal.close(closing, notices=[_notice("send_timeout_notification", task, reason)]))
     if not decision.approved:

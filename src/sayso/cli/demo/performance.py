@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 from sayso.cli.demo.broker import connect
 from sayso.cli.demo.stage import Stage
 from sayso.cli.demo.story import Order, play
 from sayso.cli.output import err, out, print_json
+from sayso.cli.signing import sign_where_needed
 from sayso.stack_address import StackAddress, find_stack
 
 EXAMPLE = "examples/events/purchase-requested.json"
@@ -22,7 +24,7 @@ def perform(*, as_json: bool) -> None:
     console = err() if as_json else out()
     broker = connect(stack.state) if stack.state is not None else None
     publisher, ledger = stack.publisher(), stack.ledger()
-    stage = Stage(console, ledger, publisher, broker)
+    stage = Stage(console, ledger, publisher, broker, partial(sign_where_needed, stack))
     how = broker.how if broker is not None else "a Dapr app's publish call"
     console.print(f"The demo on {_stack_in_words(stack)}. Other systems publish with {how}.", markup=False)
     started = time.monotonic()

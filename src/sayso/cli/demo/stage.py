@@ -47,6 +47,8 @@ class Stage:
     ledger: Ledger
     publisher: Publisher
     broker: BrokerClient | None
+    sign: Callable[[str, bytes, CaseView], bytes] = lambda _topic, body, _case: body
+    """What another system does with its decision about a case before it publishes it."""
     told: list[dict[str, Any]] = field(default_factory=list)
 
     def heading(self, text: str) -> None:

@@ -77,7 +77,7 @@ def _decide(stage: Stage, order: Order) -> None:
     stage.heading("Bob approves it in another system, which publishes his decision on `approvals`")
     data = {"order_id": order.order_id, "approved": True, "approver": "bob", "reason": "needed for the new colleague"}
     event, body = foreign_event("/desk", DECISION, data)
-    since = stage.publish("approvals", order.order_id, body)
+    since = stage.publish("approvals", order.order_id, _signed(stage, order, body))
     used, took = stage.event_in(event, ("consumed", "refused"), since)
     if used.state != "consumed":
         raise MissedError(f"the decision was {used.state}: {used.reason}")
@@ -85,6 +85,12 @@ def _decide(stage: Stage, order: Order) -> None:
     command, took = stage.published(f"{used.case}:payment-requested", since)
     stage.happened("payment requested, on topic `payment-commands`", took)
     stage.event(command.body)
+
+
+def _signed(stage: Stage, order: Order, body: bytes) -> bytes:
+    """As the other system publishes it."""
+    case, _ = stage.case_in(order.order_id, lambda found: found.phase != "closed", "open", time.monotonic())
+    return stage.sign("approvals", body, case)
 
 
 def _pay(stage: Stage, order: Order) -> CaseView:
@@ -136,7 +142,7 @@ def _pay_before_the_purchase(stage: Stage, order: Order) -> None:
     stage.happened(f"event {seen.number} {seen.state}: {seen.reason}", took)
     data = {"order_id": order.order_id, "approved": True, "approver": "bob"}
     _, body = foreign_event("/desk", DECISION, data)
-    since = stage.publish("approvals", order.order_id, body)
+    since = stage.publish("approvals", order.order_id, _signed(stage, order, body))
     used, took = stage.event_in(payment, ("consumed", "refused", "unclaimed"), since)
     if used.state != "consumed":
         raise MissedError(f"the early payment was {used.state}: {used.reason}")

@@ -77,7 +77,9 @@ def _ends_of_waits(tx: Transaction, open_cases: list[Row[Any]]) -> dict[str, int
         return {}
     ids = [row.instance_id for row in open_cases]
     open_tasks = select(tasks.c.instance_id, tasks.c.due_at_ms).where(tasks.c.instance_id.in_(ids), tasks.c.state == "open")
-    until = {row.instance_id: int(row.due_at_ms) for row in tx.all(open_tasks)}
+    until: dict[str, int] = {}
+    for row in tx.all(open_tasks):  # of several stages, the one whose time is over first
+        until[row.instance_id] = min(int(row.due_at_ms), until.get(row.instance_id, row.due_at_ms))
     placed_query = select(steps.c.instance_id, steps.c.done_at_ms).where(steps.c.instance_id.in_(ids), steps.c.step == PAYMENT_BEGINS)
     placed = {row.instance_id: int(row.done_at_ms) for row in tx.all(placed_query)}
     for row in open_cases:

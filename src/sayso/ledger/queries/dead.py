@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, and_, func, or_, select
 from sayso.config_file import did_you_mean
 from sayso.errors import ConfigurationError
 from sayso.ledger.database import Transaction
+from sayso.ledger.outbox import moment
 from sayso.ledger.queries.views import EventView, event_view
 from sayso.ledger.schema import events
 from sayso.ledger.states import FAILED, EventState
@@ -77,7 +78,17 @@ def dead_numbers(tx: Transaction, wanted: DeadFilter) -> list[int]:
     return [row.seq for row in tx.all(select(events.c.seq).where(wanted.condition()).order_by(events.c.seq))]
 
 
-def dead_bytes(tx: Transaction, seq: int) -> tuple[str, bytes, str] | None:
-    """Topic, original bytes and their digest of one event."""
-    row = tx.one(select(events.c.topic, events.c.original, events.c.digest).where(events.c.seq == seq))
-    return (row.topic, bytes(row.original), row.digest) if row is not None else None
+@dataclass(frozen=True)
+class DeadBytes:
+    """What came, where and when."""
+
+    topic: str
+    original: bytes
+    digest: str
+    received_at: datetime
+
+
+def dead_bytes(tx: Transaction, seq: int) -> DeadBytes | None:
+    """The bytes of one event."""
+    row = tx.one(select(events.c.topic, events.c.original, events.c.digest, events.c.received_at_ms).where(events.c.seq == seq))
+    return DeadBytes(row.topic, bytes(row.original), row.digest, moment(row.received_at_ms)) if row is not None else None

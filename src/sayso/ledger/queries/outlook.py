@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import and_, func, select
 
 from sayso.contracts.catalog import DECISION_EVENTS
+from sayso.contracts.signed import Matter, request_hash
 from sayso.contracts.workflow_io import Plan, RaisedEvent
 from sayso.correlation.verdict import Record, Rejected, Resume, Start, Unmatched, Verdict
 from sayso.gate import Refused, Stage, decide
@@ -186,7 +187,9 @@ def _refusal(tx: Transaction, verdict: Resume, case: CaseView) -> str | None:
         return None
     plan = Plan.model_validate(case.plan)
     deadline = case.opened_at + timedelta(seconds=plan.approval_timeout_seconds)
-    stage = Stage(case.workflow, case.request.get("requester"), deadline, plan.accept_raw_raise)  # who is entitled is looked up later
+    matter = Matter(case.instance_id, case.generation, request_hash(case.request))
+    # Who is entitled is looked up later.
+    stage = Stage(case.workflow, case.request.get("requester"), deadline, plan.accept_raw_raise, matter=lambda: matter)
     raised = RaisedEvent(
         seq=1, identity=verdict.event.identity, name=verdict.event_name, received_at=moment(tx.now_ms), data=verdict.payload
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -13,6 +12,7 @@ from sayso.errors import SaysoError
 from sayso.ledger.database import Transaction
 from sayso.ledger.loaded import loaded_bindings
 from sayso.ledger.outbox import moment
+from sayso.ledger.planning import current_document
 from sayso.ledger.queries.health import alerts_since, health
 from sayso.ledger.queries.reading import open_for_reading
 from sayso.ledger.queries.views import OutgoingView, TaskView, outgoing_view
@@ -87,7 +87,7 @@ def _counts(tx: Transaction, column: Column[str]) -> dict[str, int]:
 def list_tasks(tx: Transaction, limit: int = 50) -> list[TaskView]:
     """Open approval tasks, the most urgent first."""
     query = (
-        select(tasks, cases.c.workflow, cases.c.key, cases.c.input)
+        select(tasks, cases.c.workflow, cases.c.key, cases.c.input, cases.c.amended)
         .join(cases, cases.c.instance_id == tasks.c.instance_id)
         .where(tasks.c.state == "open")
         .order_by(tasks.c.due_at_ms, tasks.c.instance_id)
@@ -95,7 +95,7 @@ def list_tasks(tx: Transaction, limit: int = 50) -> list[TaskView]:
     )
     found = []
     for row in tx.all(query):
-        request = json.loads(row.input)["request"]
+        request = current_document(row)["request"]
         found.append(
             TaskView(
                 case=row.instance_id,

@@ -94,7 +94,10 @@ def _of_audit(tx: Transaction, case: CaseView) -> Iterator[Entry]:
         if entry.action.startswith("decided-"):
             comment = f": {entry.detail['comment']}" if entry.detail.get("comment") else ""
             verb = entry.action.removeprefix("decided-")
-            yield Entry(entry.at, "decision", f"{entry.actor} decided: {verb}{comment} (through {entry.channel})", row.event_seq)
+            stage = f" on {entry.detail['stage']}" if entry.detail.get("stage") else ""
+            place = f", in the place of {entry.detail['on_behalf_of']}" if entry.detail.get("on_behalf_of") else ""
+            said = f"{entry.actor} decided: {verb}{stage}{place}{comment} (through {entry.channel})"
+            yield Entry(entry.at, "decision", said, row.event_seq)
             continue
         detail = "; ".join(f"{name}: {value}" for name, value in entry.detail.items() if value is not None)
         yield Entry(entry.at, "audit", f"{entry.action} by {entry.actor} ({entry.channel}): {detail}", row.event_seq)

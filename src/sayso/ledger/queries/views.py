@@ -11,6 +11,7 @@ from sqlalchemy import Row
 
 from sayso.contracts.engine_ids import engine_id
 from sayso.ledger.outbox import moment
+from sayso.ledger.planning import current_document
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ def event_view(row: Row[Any]) -> EventView:
 
 def case_view(row: Row[Any], waits_until_ms: int | None) -> CaseView:
     """A row of `cases`."""
-    given = json.loads(row.input)
+    given = current_document(row)
     return CaseView(
         instance_id=row.instance_id,
         workflow=row.workflow,

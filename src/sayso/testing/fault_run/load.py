@@ -12,8 +12,10 @@ import itertools
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 from sayso.simulator.observed import Sent
+from sayso.testing.demo_signer import DemoSigner
 from sayso.testing.fault_run.stories import Message
 from sayso.testing.foreign_client import ForeignClient
 
@@ -24,8 +26,9 @@ TRIES = 5
 class Load:
     """Start it, stop it; stories that have begun are told to their end."""
 
-    def __init__(self, broker: ForeignClient, stories: Iterator[list[Message]], stories_a_second: float) -> None:
+    def __init__(self, broker: ForeignClient, signer: DemoSigner, stories: Iterator[list[Message]], stories_a_second: float) -> None:
         self._broker = broker
+        self._signer = signer
         self._stories = stories
         self._pause_seconds = 1 / stories_a_second
         self._stopping = threading.Event()
@@ -63,7 +66,10 @@ class Load:
                 # After an outage of the broker the rate goes on, it is not made up for.
                 next_story = max(next_story + self._pause_seconds, now - self._pause_seconds)
                 self.told += 1
-                for message in next(self._stories):
+                story = next(self._stories)
+                for message in story:
+                    self._signer.note(message.topic, message.body)
+                for message in story:
                     heapq.heappush(waiting, (now + message.after_seconds, next(number), message))
             elif waiting and waiting[0][0] <= now:
                 self._send(heapq.heappop(waiting)[2])
@@ -71,6 +77,7 @@ class Load:
                 time.sleep(IDLE_SECONDS)
 
     def _send(self, message: Message) -> None:
+        message = replace(message, body=self._signer.sign(message.topic, message.body))
         began = time.time()
         for attempt in range(1, TRIES + 1):
             try:

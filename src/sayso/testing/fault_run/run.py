@@ -21,6 +21,7 @@ from sayso.simulator.checker import check
 from sayso.simulator.finding import Finding
 from sayso.simulator.observed import Observed, write_lines
 from sayso.stack.state import Broker, LedgerKind, ProcessStatus
+from sayso.testing.demo_signer import DemoSigner
 from sayso.testing.fault_run.key_order import check_order
 from sayso.testing.fault_run.load import Load
 from sayso.testing.fault_run.partitions import Partitions
@@ -125,7 +126,7 @@ class _Run:
         self._striker = Striker(stack, self._partitions)
         names = [process.name for process in state.processes]
         self._plan = Plan(terms.seed, names, self._partitions.names())
-        self._load = Load(self._broker, stories(terms.seed), terms.stories_a_second)
+        self._load = Load(self._broker, DemoSigner.of(stack.options), stories(terms.seed), terms.stories_a_second)
         self._pulse = Pulse(self._ledger, self._state_of_things)
         self._latest: list[str] = []
         self._began = time.monotonic()

@@ -19,7 +19,8 @@ from sayso.simulator.observed import Intent
 PURCHASES, REQUESTS, TASKS = "purchase_order_workflow", "approval_workflow", "task_approval_workflow"
 SETTINGS: Mapping[str, str] = MappingProxyType(
     {
-        "SAYSO_TASK__MANAGER_TIMEOUT": "PT20S",  # tasks are never decided here; everything else has days
+        "SAYSO_TASK__MANAGER_TIMEOUT": "PT20S",  # tasks are never decided here, nor by the director; everything else has days
+        "SAYSO_TASK__TOTAL_TIMEOUT": "PT40S",
         "SAYSO_RECONCILER__CHECK_INTERVAL": "PT20S",
         "SAYSO_RECONCILER__CHECK_INTERVAL_MAX": "PT40S",
         "SAYSO_RECONCILER__ABSENCE": "PT10S",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -33,7 +34,7 @@ def observe(sent: Iterable[Sent], ledger: Ledger, broker: ForeignClient, partner
     observed.states = [
         FinalState(row.topic, row.digest, row.source, row.event_id, row.state, row.reason, row.instance_id) for row in rows
     ]
-    observed.cases = [_case_end(row) for row in ledger.read(lambda tx: tx.all(_CASES))]
+    observed.cases = list(_case_ends(ledger.read(lambda tx: tx.all(_CASES))))
     observed.late_replies = [
         LateReply(event.id, event.type, event.data["answers"]["source"], event.data["answers"]["id"])
         for event in observed.published
@@ -84,16 +85,27 @@ def _dead_letter(letter: dict[str, Any]) -> DeadLetter:
     return DeadLetter(marks.letter, source, event_id, marks.topic, marks.digest, marks.state, marks.reason)
 
 
-def _case_end(row: Row[Any]) -> CaseEnd:
+def _case_ends(rows: Iterable[Row[Any]]) -> Iterator[CaseEnd]:
+    """A case has a row for each stage that asked people, or one without a stage."""
+    by_case: dict[str, list[Row[Any]]] = defaultdict(list)
+    for row in rows:
+        by_case[row.instance_id].append(row)
+    yield from map(_case_end, by_case.values())
+
+
+def _case_end(stages: list[Row[Any]]) -> CaseEnd:
+    """Its deadline is that of its last stage: until then a decision counts."""
+    row = stages[0]
     return CaseEnd(
         case=row.instance_id,
         workflow=row.workflow,
         key=row.key,
         generation=row.generation,
         outcome=row.outcome if row.phase == "closed" else None,
-        decided_by=row.decided_by,
+        decided_by=next((one.decided_by for one in stages if one.decided_by is not None), None),
         opened_at=row.opened_at_ms / 1000,
-        due_at=row.due_at_ms / 1000 if row.due_at_ms is not None else None,
+        due_at=max((one.due_at_ms / 1000 for one in stages if one.due_at_ms is not None), default=None),
+        stages=[one.stage_name for one in stages if one.stage_name is not None],
     )
 
 
@@ -116,6 +128,7 @@ _CASES = select(
     cases.c.phase,
     cases.c.outcome,
     cases.c.opened_at_ms,
+    tasks.c.stage.label("stage_name"),
     tasks.c.due_at_ms,
     tasks.c.decided_by,
 ).select_from(cases.outerjoin(tasks, and_(tasks.c.instance_id == cases.c.instance_id)))

@@ -26,6 +26,7 @@ from sayso.errors import TransientError
 from sayso.ledger import Ledger
 from sayso.ledger.schema import cases
 from sayso.stack.runtime_build import RUNTIME_VERSION
+from sayso.testing.demo_signer import DemoSigner
 from sayso.testing.foreign_client import foreign_client_of
 from sayso.testing.histories.scenarios import APPROVAL, HASTY, Scenario
 from sayso.testing.stack import StackHandle, running_stack
@@ -74,6 +75,7 @@ class _Recorder:
         state = self._state = stack.state
         self._ledger = Ledger(state.ledger_url)
         self._broker = foreign_client_of(state)
+        self._signer = DemoSigner.of(stack.options)
         self._engine = DaprEngine(timedelta(seconds=10), "127.0.0.1", state.dapr_grpc_port)
         self._partners = httpx2.Client(base_url=state.partners_url or "", timeout=10, trust_env=False)
 
@@ -96,7 +98,8 @@ class _Recorder:
             partners = self._state.partners_url or ""
             data = json.loads(json.dumps(send.data).replace("{key}", key).replace("{partners}", partners))
             event = {"specversion": "1.0", "id": secrets.token_hex(8), "source": "/histories", "type": send.type, "data": data}
-            self._broker.send(EVENT_TYPES[send.type].topic, json.dumps(event).encode())
+            topic = EVENT_TYPES[send.type].topic
+            self._broker.send(topic, self._signer.sign(topic, json.dumps(event).encode()))
         case = self._until(key, "its end", lambda case: case.phase == "closed")
         if case.outcome != scenario.outcome:
             raise NotAsExpectedError(f"{scenario.title} ended as {case.outcome} ({case.reason}), not as {scenario.outcome}")

@@ -207,6 +207,11 @@ POLICIES: Table[WorkflowPolicy] = Table(
 )
 
 
+def passes_by_itself(workflow: str, plan: Plan, request: Mapping[str, Any]) -> bool:
+    """Whether nobody is asked: as the policy answers, or where there is none as the settings say."""
+    return plan.approval.automatic if plan.approval is not None else POLICIES[workflow].automatic(plan, request)
+
+
 def in_words(seconds: float) -> str:
     """A duration for people: `3 days`, `24 hours`, `90 seconds`; 48 hours and less stay hours, as the seeds say them."""
     span = timedelta(seconds=seconds)

@@ -6,11 +6,13 @@ In: what the case allows, and a raised event. Out: an accepted `Decision`, or a 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sayso.contracts.payload import person_key
+from sayso.contracts.signed import Matter, channel_of, not_about, signed_by
 from sayso.contracts.workflow_io import RaisedEvent
 
 ONLY_BY_APPROVER = frozenset({"purchase_order_workflow"})
@@ -27,6 +29,8 @@ class Stage:
     accept_raw_raise: bool
     only_members_of: str | None = None
     """The group that is asked, when nobody else may decide."""
+    matter: Callable[[], Matter] | None = None
+    """What a signed decision has to be about; it is worked out only for one that is signed."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class Refused:
 
 def decide(stage: Stage, event: RaisedEvent) -> Decision | Refused:
     """Judge one decision. Understands `{approved, approver, reason}`, `{approver}` and `{approved}` (docs/seeds.md)."""
-    refusal = admit(stage, event)
+    refusal = admit(stage, event) or about_something_else(stage, event)
     if refusal is not None:
         return refusal
     approved, approver, reason = (event.data.get(name) for name in ("approved", "approver", "reason"))
@@ -63,7 +67,16 @@ def decide(stage: Stage, event: RaisedEvent) -> Decision | Refused:
     if stage.only_members_of is not None and event.entitled is not True:
         looked = "it was raised past the ledger, where nobody looks up who is" if event.entitled is None else f"{approver} is not"
         return Refused(f"{looked} a member of {stage.only_members_of}, who are asked")
-    return Decision(approved, approver.strip(), reason if isinstance(reason, str) else None, event.channel)
+    return Decision(approved, approver.strip(), reason if isinstance(reason, str) else None, channel_of(event))
+
+
+def about_something_else(stage: Stage, event: RaisedEvent) -> Refused | None:
+    """A signature is for one case and one request. What a lost or failed run had used before was looked at then."""
+    signed = signed_by(event)
+    if signed is None or stage.matter is None or event.again:
+        return None
+    reason = not_about(signed, stage.matter())
+    return Refused(reason) if reason is not None else None
 
 
 def admit(stage: Stage, event: RaisedEvent) -> Refused | None:

@@ -1,0 +1,1 @@
+"""Forged decisions, for the suite, the proof and the running stack."""
