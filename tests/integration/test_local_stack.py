@@ -27,7 +27,7 @@ from sayso.testing.stack import PROJECT, StackHandle, running_stack
 
 pytestmark = pytest.mark.stack
 
-NAMES = ["valkey", "placement", "scheduler", "partners", "subscribers", "worker", "daprd"]
+NAMES = ["valkey", "placement", "scheduler", "partners", "subscribers", "worker", "daprd", "gateway", "daprd-gateway"]
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,9 @@ def test_logs_of_an_unknown_process_name_the_nearest(stack: StackHandle) -> None
     assert 'no process "wroker"; did you mean "worker"?' in str(result.exception)
 
 
-@pytest.mark.parametrize("name", ["subscribers", "worker", "partners", "valkey", "placement", "daprd", "scheduler"])
+@pytest.mark.parametrize(
+    "name", ["subscribers", "worker", "partners", "valkey", "placement", "daprd", "scheduler", "gateway", "daprd-gateway"]
+)
 def test_a_killed_process_comes_back_and_the_stack_is_ready_again(stack: StackHandle, name: str) -> None:
     before = stack.kill(name)
     stack.wait_ready()

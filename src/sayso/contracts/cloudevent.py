@@ -95,6 +95,11 @@ def parse_event(raw: bytes) -> IncomingEvent:
     return IncomingEvent(event.source, event.id, event.type, event.subject, data, attributes)
 
 
+def read_json(raw: bytes) -> Any:
+    """JSON of another system: exact numbers, no name twice, only what can be stored; or a `MalformedError`."""
+    return _json_value(raw)
+
+
 def _json_object(raw: bytes) -> dict[str, Any]:
     document = _json_value(raw)
     if not isinstance(document, dict):
