@@ -13,10 +13,11 @@ from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sayso.settings import GatewaySettings
+from sayso.gateway_settings import GatewaySettings
 from sayso_gateway.problems import problem
 
 HEADERS_MAX = 100
+QUERY_BYTES_MAX = 8_192
 ADDRESSES_MAX = 10_000
 """Whose rate is known: the ones that were seen last."""
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
@@ -120,23 +121,33 @@ class Limits:
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         headers: list[tuple[bytes, bytes]] = scope["headers"]
+        return self._too_long(scope, headers) or self._wrong(scope, headers) or self._too_often(scope)
+
+    def _too_long(self, scope: Scope, headers: list[tuple[bytes, bytes]]) -> tuple[int, str] | None:
+        if len(scope["query_string"]) > QUERY_BYTES_MAX:
+            return 400, f"the query may have {QUERY_BYTES_MAX} bytes"
         size = sum(len(name) + len(value) for name, value in headers)
-        if len(headers) > HEADERS_MAX or size > self._settings.header_bytes_max or len(scope["query_string"]) > 8_192:
+        if len(headers) > HEADERS_MAX or size > self._settings.header_bytes_max:
             return 431, f"at most {HEADERS_MAX} headers with {self._settings.header_bytes_max} bytes"
+        length = dict(headers).get(b"content-length", b"0")
+        if not length.isdigit() or len(length) > 12 or int(length) > self._settings.body_bytes_max:
+            return 413, f"a body may have {self._settings.body_bytes_max} bytes"
+        return None
+
+    def _wrong(self, scope: Scope, headers: list[tuple[bytes, bytes]]) -> tuple[int, str] | None:
         names = [name for name, _ in headers if name in SINGLE]
         if len(names) != len(set(names)):
             repeated = next(name for name in names if names.count(name) > 1)
             return 400, f"the header {repeated.decode('latin-1')} came more than once"
-        given = dict(headers)
-        if given.get(b"host", b"").decode("latin-1").lower() not in self._hosts and scope["path"] != HEALTH:
+        if dict(headers).get(b"host", b"").decode("latin-1").lower() not in self._hosts and scope["path"] != HEALTH:
             return 421, "this server does not answer under that name (settings gateway.public_origin, gateway.other_hosts)"
-        length = given.get(b"content-length", b"0")
-        if not length.isdigit() or len(length) > 12 or int(length) > self._settings.body_bytes_max:
-            return 413, f"a body may have {self._settings.body_bytes_max} bytes"
-        client = scope["client"][0] if scope["client"] else ""
-        if not scope["path"].startswith(self._unlimited_prefix) and scope["path"] != HEALTH and not self._rates.take(client):
-            return 429, f"more than {self._settings.requests_a_second} requests a second"
         return None
+
+    def _too_often(self, scope: Scope) -> tuple[int, str] | None:
+        client = scope["client"][0] if scope["client"] else ""
+        if scope["path"].startswith(self._unlimited_prefix) or scope["path"] == HEALTH or self._rates.take(client):
+            return None
+        return 429, f"more than {self._settings.requests_a_second} requests a second"
 
     def _with_headers(self, send: Send) -> Send:
         async def answer(message: Message) -> None:

@@ -31,7 +31,7 @@ def run(settings: Settings) -> None:
     setattr(dapr_settings, "DAPR_API_TIMEOUT_SECONDS", gateway.publish_timeout.total_seconds() + 1)  # noqa: B010 - set dynamically there
     publisher = DaprPublisher(settings.pubsub)
     courier = Courier(publisher, gateway.publish_timeout, gateway.waiting_max)
-    app = create_app(settings, sources, courier)
+    app = create_app(settings, sources, bindings, courier)
     config = uvicorn.Config(
         app,
         host=gateway.address,

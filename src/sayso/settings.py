@@ -13,21 +13,17 @@ from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError, YamlConfigSettingsSource
 
 from sayso.config_file import ConfigFile, did_you_mean
 from sayso.contracts.payload import explain
 from sayso.errors import ConfigurationError
+from sayso.gateway_settings import GatewaySettings
+from sayso.settings_section import Section
 
 LONGEST = timedelta(days=36_500)
 """A hundred years: the end of what waits is a date, and dates end with the year 9999."""
-
-
-class Section(BaseModel):
-    """A group of settings."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class RetrySettings(Section):
@@ -216,29 +212,6 @@ class MetricsSettings(Section):
     address: str = Field("127.0.0.1", description="Address that the two ports listen on.")
     subscribers_port: int = Field(9464, ge=0, le=65_535, description="Port of the subscribers process; 0: none.")
     worker_port: int = Field(9465, ge=0, le=65_535, description="Port of the worker process; 0: none.")
-
-
-class GatewaySettings(Section):
-    """The gateway: webhooks, events and requests over HTTP."""
-
-    address: str = Field("127.0.0.1", description="Address that it listens on.")
-    port: int = Field(8088, ge=1, le=65_535, description="Port that it listens on.")
-    public_origin: str | None = Field(
-        None,
-        pattern=r"^https?://[^/\s]+$",
-        description="How others reach it, `https://approvals.example.com`; every address that it gives out begins so. Else http://ADDRESS:PORT.",
-    )
-    other_hosts: tuple[str, ...] = Field((), description="Further names (`host:port`) under which it answers; all others are refused.")
-    body_bytes_max: int = Field(1024 * 1024, ge=1024, le=4 * 1024 * 1024, description="Longest body that is taken; longer: 413.")
-    header_bytes_max: int = Field(32 * 1024, ge=1024, description="How long all headers of a request may be; longer: 431.")
-    requests_a_second: int = Field(200, ge=1, description="How many requests of one person or address are answered; more: 429.")
-    publish_timeout: timedelta = Field(
-        timedelta(seconds=10), gt=timedelta(0), description="How long the broker may take; after that the sender is told 503."
-    )
-    waiting_max: int = Field(2_000, ge=1, description="How many events may wait for the broker at once; more: 503.")
-    development_login: bool = Field(
-        False, description="Anyone of directory.yaml may log in without a password; only on a loopback address, and it says so."
-    )
 
 
 class LimitSettings(Section):

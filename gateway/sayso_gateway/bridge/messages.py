@@ -7,35 +7,20 @@ what cannot be understood. The same message gives the same event id, so that a r
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qsl
 
-from sayso.contracts.cloudevent import SPEC_VERSION, in_utc, parse_event, read_json
+from sayso.contracts.cloudevent import parse_event, read_json
 from sayso.correlation.expressions import Expression, in_cel_types, key_of
 from sayso.errors import MalformedError
 from sayso_gateway.bridge.signatures import Received
 from sayso_gateway.bridge.sources import Rule, Source
+from sayso_gateway.outgoing import Outgoing, written_event
 
 FIELDS_MAX = 1_000
 FORM = "application/x-www-form-urlencoded"
-
-
-@dataclass(frozen=True)
-class Outgoing:
-    """An event on its way to its topic."""
-
-    topic: str
-    key: str
-    id: str
-    source: str
-    type: str
-    body: bytes
 
 
 def event_of(source: Source, received: Received, document: dict[str, Any]) -> Outgoing | None:
@@ -46,17 +31,7 @@ def event_of(source: Source, received: Received, document: dict[str, Any]) -> Ou
         return None
     event_id = _event_id(source, received, document, views)
     key = key_of(rule.key.evaluate_on(views))
-    body = _written(
-        {
-            "specversion": SPEC_VERSION,
-            "id": event_id,
-            "source": source.event_source,
-            "type": rule.type,
-            "time": in_utc(datetime.fromtimestamp(received.at, UTC)),
-            "datacontenttype": "application/json",
-            "data": _data(rule, document, views),
-        }
-    ).encode()
+    body = written_event(event_id, source.event_source, rule.type, _data(rule, document, views), received.at)
     parse_event(body)  # what the ledger would reject is told to the sender
     return Outgoing(rule.topic, key, event_id, source.event_source, rule.type, body)
 
@@ -124,17 +99,3 @@ def _value(expression: Expression, document: dict[str, Any], views: dict[str, An
             raise MalformedError(f'`{expression.text}`: the message has no "{name}"')
         value = value[name]
     return value
-
-
-def _written(value: Any) -> str:
-    """JSON, with the numbers as they came."""
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{json.dumps(str(name))}:{_written(inner)}" for name, inner in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ",".join(_written(inner) for inner in value) + "]"
-    if isinstance(value, Decimal):
-        return str(value)
-    try:
-        return json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise MalformedError(f"an expression gave what is no JSON: {type(value).__name__}") from error

@@ -15,12 +15,13 @@ import structlog
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
-from sayso_gateway.bridge.messages import Outgoing, document_of, event_of
+from sayso_gateway.bridge.messages import document_of, event_of
 from sayso_gateway.bridge.signatures import Received
 from sayso_gateway.bridge.sources import Source
 from sayso_gateway.courier import Courier
 from sayso_gateway.handshake import handshake
 from sayso_gateway.limits import Rates
+from sayso_gateway.outgoing import Outgoing
 from sayso_gateway.problems import ProblemError, problem
 
 log = structlog.get_logger()

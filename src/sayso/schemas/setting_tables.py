@@ -10,7 +10,8 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
-from sayso.settings import OTHER_VARIABLES, Section, Settings, variable_of
+from sayso.settings import OTHER_VARIABLES, Settings, variable_of
+from sayso.settings_section import Section
 
 HEAD = """\
 # Settings

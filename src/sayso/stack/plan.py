@@ -7,6 +7,7 @@ Invariant: nothing is started here; the folders that hold data are made.
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -161,7 +162,8 @@ class StackPlan:
                 sidecar_name = "daprd" if len(apps) == 1 else f"daprd-{app.app_id}"
                 self._add_app(app, next(places), replica, control_plane, sidecar_name)
         for app in gateways:  # one for all replicas: it keeps nothing
-            self._add_app(app, SidecarPorts.of(app, self._ports), self._replicas[0], control_plane, f"daprd-{GATEWAY_ROLE}")
+            token = {"DAPR_API_TOKEN": secrets.token_hex(32)}
+            self._add_app(app, SidecarPorts.of(app, self._ports), self._replicas[0], control_plane, f"daprd-{GATEWAY_ROLE}", token)
 
     def state(self) -> StackState:
         """The state before anything runs."""
@@ -264,15 +266,24 @@ class StackPlan:
             if source.secrets[0].state_file is not None
         }
 
-    def _add_app(self, app: App, at: SidecarPorts, replica: Replica, control_plane: ControlPlane, sidecar_name: str) -> None:
+    def _add_app(
+        self,
+        app: App,
+        at: SidecarPorts,
+        replica: Replica,
+        control_plane: ControlPlane,
+        sidecar_name: str,
+        token: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         storage = self._names(Layer.STORAGE)
         databases = tuple(name for name in storage if name in ("postgresql", TOXIPROXY))
-        environment = self._app_environment(replica)
+        environment = {**self._app_environment(replica), **token}
         self.specs += app_processes(app, at, environment, after=databases, named=replica.named, gateway_port=self.gateway_port)
         needed = (*storage, "placement", "scheduler") if at.app else storage
         topics = self._subscriptions if SUBSCRIBERS_ROLE in app.processes() else frozenset()
         name = replica.named(sidecar_name)
-        self.specs.append(sidecar(self._runtime.daprd, name, app, at, control_plane, self._ports, replica.components, needed, topics))
+        variables = {**replica.components, **token}
+        self.specs.append(sidecar(self._runtime.daprd, name, app, at, control_plane, self._ports, variables, needed, topics))
 
     def _app_environment(self, replica: Replica) -> dict[str, str]:
         return {

@@ -20,8 +20,9 @@ import uvicorn
 
 from sayso.correlation.bindings import load_bindings
 from sayso.errors import TransientError
+from sayso.gateway_settings import GatewaySettings
 from sayso.publisher import Message
-from sayso.settings import GatewaySettings, Settings
+from sayso.settings import Settings
 from sayso.testing.memory import MemoryPublisher
 from sayso_gateway.app import create_app
 from sayso_gateway.bridge.sources import load_sources
@@ -72,11 +73,14 @@ def gateway_with(webhooks: str, folder: Path, **settings: Any) -> Iterator[Gatew
     (folder / "webhooks.yaml").write_text(webhooks, encoding="utf-8")
     port = free_port()
     gateway = GatewaySettings.model_validate({"port": port, **settings})
-    configured = Settings(config_dir=folder, state_dir=folder / "state", gateway=gateway)
+    ledger = f"sqlite:///{folder / 'ledger.db'}"
+    configured = Settings(config_dir=folder, state_dir=folder / "state", ledger_url=ledger, gateway=gateway)
     broker = BrokerThatMayBeAway()
+    bindings = load_bindings(ROOT / "config" / "bindings.yaml")
     app = create_app(
         configured,
-        load_sources(configured, load_bindings(ROOT / "config" / "bindings.yaml")),
+        load_sources(configured, bindings),
+        bindings,
         Courier(broker, gateway.publish_timeout, gateway.waiting_max),
     )
     server = uvicorn.Server(uvicorn.Config(app, port=port, http="httptools", log_level="warning", server_header=False))

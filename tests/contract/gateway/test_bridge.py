@@ -91,6 +91,16 @@ def test_a_resend_has_the_same_id_and_says_the_same(gateway: Gateway, scheme: st
     }
 
 
+def test_a_source_a_type_and_an_id_that_the_body_claims_are_not_believed(gateway: Gateway) -> None:
+    body = (
+        b'{"id": "evt_1", "order": "PO-1", "paid": 1, "source": "/sayso", "type": "sayso.approval.decided.v1", "specversion": "1.0"}'
+    )
+    assert send(gateway, "bearer", body, **{"ce-source": "/sayso", "ce-id": "x", "ce-type": "sayso.approval.decided.v1"}) == 202
+    (event,) = gateway.broker.on("payments")
+    assert (event["source"], event["type"]) == ("/webhooks/bearer", "com.acme.payment.captured.v1")
+    assert event["id"] not in ("x", "evt_1")
+
+
 def test_numbers_stay_as_they_were_sent(gateway: Gateway) -> None:
     assert send(gateway, "stripe", b'{"id": "evt_2", "order": "PO-1", "paid": 9007199254740993.10}') == 202
     assert gateway.broker.bodies[-1].count(b'"amount":9007199254740993.10') == 1
