@@ -23,7 +23,7 @@ BETWEEN_SECONDS = 13.0
 """Seldom enough for the supervisor, which gives a process up that ends six times within a minute."""
 
 _BETWEEN = (
-    select(steps.c.step, steps.c.instance_id)
+    select(steps.c.step, steps.c.instance_id, steps.c.done_at_ms)
     .join(cases, cases.c.instance_id == steps.c.instance_id)
     .where(cases.c.phase == "running", steps.c.done_at_ms >= bindparam("since_ms"))
     .order_by(steps.c.done_at_ms)
@@ -48,7 +48,8 @@ class Killer:
             return False
         now_ms, rows = self._ledger.read(lambda tx: (tx.now_ms, tx.all(_BETWEEN, {"since_ms": self._since_ms})))
         self._since_ms = now_ms
-        last = {row.instance_id: row.step for row in rows}.values()
+        ends = {row.instance_id: row.done_at_ms for row in rows}
+        last = [row.step for row in rows if row.done_at_ms == ends[row.instance_id]]  # one transaction may record several
         self._seen.update(last)
         found = min((step for step in last if step in self.left), key=self._seen.__getitem__, default=None)
         if found is None or time.monotonic() < self._next_at:
