@@ -7,6 +7,7 @@ before it. Whoever seals holds the lock on the chain's one row; the seals are ma
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
@@ -47,7 +48,12 @@ def first_seal(key: AuditKey, ledger_id: str) -> str:
 def seal_of(key: AuditKey, number: int, previous: str, entry: Row[Any]) -> str:
     """The seal of the entry at this place of the chain."""
     known = entry._mapping
-    return key.seal(canonical({"number": number, "previous": previous, "entry": {name: known[name] for name in COVERED}}))
+    return seal_over(key, number, previous, {name: known[name] for name in COVERED})
+
+
+def seal_over(key: AuditKey, number: int, previous: str, covered: Mapping[str, Any]) -> str:
+    """The same, of its columns `COVERED` alone."""
+    return key.seal(canonical({"number": number, "previous": previous, "entry": dict(covered)}))
 
 
 def chain_head(tx: Transaction) -> Row[Any] | None:

@@ -62,7 +62,7 @@ def lines_of(paths: Iterable[Path]) -> Iterator[str]:
 
 def verify(ledger: Ledger, key: AuditKey, ledger_id: str, anchors: Mapping[int, str]) -> Verdict:
     """Walk the whole chain on one snapshot. `anchors` are those kept elsewhere; the ledger's own copies are compared too."""
-    return ledger.read(lambda tx: _verify(tx, key, ledger_id, anchors))
+    return ledger.read(lambda tx: verify_in(tx, key, ledger_id, anchors))
 
 
 def was_sealed(tx: Transaction) -> bool:
@@ -70,7 +70,8 @@ def was_sealed(tx: Transaction) -> bool:
     return chain_head(tx) is not None or tx.one(select(audit.c.seq).where(audit.c.number.isnot(None)).limit(1)) is not None
 
 
-def _verify(tx: Transaction, key: AuditKey, ledger_id: str, anchors: Mapping[int, str]) -> Verdict:
+def verify_in(tx: Transaction, key: AuditKey, ledger_id: str, anchors: Mapping[int, str]) -> Verdict:
+    """The same within a transaction."""
     head = chain_head(tx)
     waiting = tx.all(select(func.count().label("entries"), func.min(audit.c.at_ms).label("since")).where(audit.c.number.is_(None)))[0]
     unsealed, since = int(waiting.entries), _moment(waiting.since)
