@@ -17,6 +17,7 @@ from sqlalchemy import Row, or_, select
 
 from sayso.contracts.cloudevent import in_utc
 from sayso.ledger.audit_key import AuditKey
+from sayso.ledger.commitments import broken
 from sayso.ledger.database import Transaction
 from sayso.ledger.outbox import moment
 from sayso.ledger.queries.timeline import timeline_of
@@ -64,10 +65,10 @@ def findings_in(document: Mapping[str, Any], key: AuditKey) -> Iterator[Finding]
     for entry in document["audit"]:
         if entry["number"] is not None:
             previous = entry["previous"] if entry["number"] > 1 else first_seal(key, document["ledger"])
-            if seal_over(key, entry["number"], previous, entry["entry"]) != entry["seal"]:
+            if seal_over(key, entry["number"], previous, entry["entry"]) != entry["seal"] or any(broken(entry["entry"])):
                 yield Finding(entry["number"], f"entry {entry['number']} is not what was sealed there")
     for event in document["events"]:
-        if event["digest"] != hashlib.sha256(_bytes(event["original"])).hexdigest():
+        if not event["redacted"] and event["digest"] != hashlib.sha256(_bytes(event["original"])).hexdigest():
             yield Finding(None, f"the bytes of event {event['number']} are not those that came")
 
 
@@ -101,6 +102,7 @@ def _event(row: Row[Any]) -> dict[str, Any]:
         "reason": row.reason,
         "received_at": in_utc(moment(row.received_at_ms)),
         "sightings": row.sightings,
+        "redacted": row.redacted_at_ms is not None,
         "digest": row.digest,
         "original": _text(bytes(row.original)),
     }
