@@ -50,6 +50,12 @@ def prune(ledger: Ledger, engine: Engine | None, before_ms: int, *, actor: str) 
             _give_way(ledger)
 
 
+def purge_forgotten(ledger: Ledger, engine: Engine) -> int:
+    """Have the engine forget what the ledger has pruned or erased; returns how many instances."""
+    with ThreadPoolExecutor(ENGINE_CALLS, thread_name_prefix="prune") as pool:
+        return _purge(ledger, engine, pool)
+
+
 def _has_ended(engine: Engine | None, case: Ended) -> bool:
     state = engine.state(case.engine_id) if engine is not None else None
     return state is None or state.has_ended

@@ -94,6 +94,10 @@ class Workflows:
         """Let somebody else decide, in the place of `holder` where several are asked. It goes through the gate (`became_of`)."""
         return self._ask(partial(operator_changes.reassign, to=to, holder=holder, stage=stage), instance_id, actor, reason)
 
+    def replan(self, instance_id: str, *, actor: str, reason: str) -> Asked:
+        """Plan the request by the policy of today. It goes through the gate (`became_of`)."""
+        return self._ask(operator_changes.replan, instance_id, actor, reason)
+
     def cancel(self, instance_id: str, *, actor: str, reason: str) -> Asked:
         """End the case by its own rules, as `cancelled`: its workflow undoes what it can. It goes through the gate (`became_of`)."""
         return self._ask(operator_changes.cancel, instance_id, actor, reason)

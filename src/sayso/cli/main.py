@@ -16,6 +16,7 @@ from sayso.cli.event_commands import event, events, outbox
 from sayso.cli.keys_commands import keys_app
 from sayso.cli.notices_commands import notices
 from sayso.cli.output import printable, say
+from sayso.cli.person_commands import person_app
 from sayso.cli.policy_commands import policy_app
 from sayso.cli.publish_commands import explain, publish
 from sayso.cli.runtime_commands import doctor, runtime_app
@@ -53,6 +54,7 @@ app.add_typer(audit_app, name="audit", rich_help_panel=PROCESSES)
 app.add_typer(config_app, name="config", rich_help_panel=PROCESSES)
 app.add_typer(policy_app, name="policy", rich_help_panel=PEOPLE)
 app.add_typer(keys_app, name="keys", rich_help_panel=PEOPLE)
+app.add_typer(person_app, name="person", rich_help_panel=PEOPLE)
 app.command(rich_help_panel=PEOPLE)(notices)
 for upkeep in (serve, simulate, backup, restore):
     app.command(rich_help_panel=PROCESSES)(upkeep)

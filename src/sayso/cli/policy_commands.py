@@ -1,4 +1,4 @@
-"""`sayso policy check|explain|simulate|test`: try rules before they count. Nothing here writes anything."""
+"""`sayso policy check|explain|simulate|test`: try rules before they count; `apply`: let them count for what waits already."""
 
 from __future__ import annotations
 
@@ -60,6 +60,32 @@ def simulate(
         raise ConfigurationError("say which past: --history FILE or --ledger")
     past = Past(history, limit, moment_of(at))
     raise typer.Exit(simulate_policy(policy, past, everything=everything, as_json=as_json))
+
+
+@policy_app.command()
+def apply(
+    to_waiting: Annotated[bool, typer.Option("--to-waiting", help="Say so: the cases that wait already are planned anew.")] = False,
+    user: Annotated[str | None, typer.Option("--as", metavar="USER", help="Who does it; kept in the audit log.")] = None,
+    reason: Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why; kept in the audit log.")] = None,
+    workflow: Annotated[str | None, typer.Option("--workflow", metavar="NAME", help="Only cases of this workflow.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would change.")] = False,
+    timeout_seconds: Annotated[
+        float, typer.Option("--timeout", metavar="SECONDS", min=0, help="How long each case may take to meet it.")
+    ] = 10.0,
+    as_json: Json = False,
+) -> None:
+    """Plan waiting cases by the policies and the directory of today, where that gives another plan; new cases take them anyway.
+
+    A stage of which the new plan asks the same people by the same rule stands, with its votes and its deadline. Others are asked anew.
+    """
+    from sayso.cli.policy_applying import Wanted, apply_to_waiting  # noqa: PLC0415 - as above
+
+    if not to_waiting:
+        raise ConfigurationError("new cases take a policy by themselves, once the processes have been started again; say --to-waiting")
+    if not dry_run and (user is None or reason is None):
+        raise ConfigurationError("say who does it and why: --as USER --reason TEXT (or --dry-run)")
+    wanted = Wanted(user or "", reason or "", workflow, timeout_seconds)
+    raise typer.Exit(apply_to_waiting(wanted, dry_run=dry_run, as_json=as_json))
 
 
 @policy_app.command("test")

@@ -154,7 +154,7 @@ def _compared(past: PastRequest, policy: Policy, rulebook: Rulebook) -> Change:
     counting = rulebook.policies.in_use.get(policy.workflow)
     before = _answer(counting, past, rulebook) if counting is not None else ("-", "no policy", None)
     after = _answer(policy, past, rulebook)
-    return Change(past.key, past.outcome, before[0], before[1], after[0], after[1], _kind(before[2], after[2]))
+    return Change(past.key, past.outcome, before[0], before[1], after[0], after[1], kind_of_change(before[2], after[2]))
 
 
 def _answer(policy: Policy, past: PastRequest, rulebook: Rulebook) -> tuple[str, str, ApprovalPlan | None]:
@@ -165,7 +165,7 @@ def _answer(policy: Policy, past: PastRequest, rulebook: Rulebook) -> tuple[str,
     return found.rule, chain_in_words(found), found
 
 
-def _kind(before: ApprovalPlan | None, after: ApprovalPlan | None) -> str:
+def kind_of_change(before: ApprovalPlan | None, after: ApprovalPlan | None) -> str:
     if before is None or after is None:
         return "refused"
     if before.automatic is not after.automatic:

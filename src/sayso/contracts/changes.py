@@ -1,7 +1,7 @@
 """Changes of mind: what a requester or an approver says about a case that waits, and what reaches its workflow of it.
 
-`ChangeRequested` is the one event that wakes a workflow for all of them. `reassign` and `cancel` are operators' acts, which only the
-ledger writes; on a topic nobody can say them.
+`ChangeRequested` is the one event that wakes a workflow for all of them. `reassign`, `replan` and `cancel` are operators' acts, which
+only the ledger writes; on a topic nobody can say them.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ class Change(StrEnum):
     AMEND = "amend"
     DELEGATE = "delegate"
     REASSIGN = "reassign"
+    REPLAN = "replan"
     CANCEL = "cancel"
 
 
@@ -30,6 +31,7 @@ NEEDS = {
     Change.AMEND: ("requester", "changes"),
     Change.DELEGATE: ("by", "to"),
     Change.REASSIGN: ("actor", "to", "reason"),
+    Change.REPLAN: ("actor", "reason"),
     Change.CANCEL: ("actor", "reason"),
 }
 

@@ -7,10 +7,12 @@ from typing import Any
 
 from sqlalchemy import insert
 
+from sayso.ledger.commitments import commit
 from sayso.ledger.database import Transaction
 from sayso.ledger.schema import audit
 
 SYSTEM = "sayso"
+PERSON_ERASED = "person-erased"
 _INSERT = insert(audit)
 
 
@@ -25,6 +27,8 @@ def record(
     **detail: Any,
 ) -> None:
     """Add one entry. `action` is a verb in the past tense, `case-opened`; `detail` is JSON-ready."""
+    text = json.dumps(detail, default=str)
+    salts, commitments = commit(actor, json.loads(text), SYSTEM)
     tx.run(
         _INSERT,
         {
@@ -34,6 +38,8 @@ def record(
             "action": action,
             "instance_id": instance_id,
             "event_seq": event_seq,
-            "detail": json.dumps(detail, default=str),
+            "detail": text,
+            "salts": salts,
+            "commitments": commitments,
         },
     )

@@ -36,7 +36,10 @@ def open_stages(tx: Transaction, step: StepInput, policies: Policies) -> dict[st
 
 
 def amend_request(tx: Transaction, step: StepInput, policies: Policies) -> dict[str, Any]:
-    """The result of changing the request as the step's arguments say: what is asked again now, or why it stays as it was."""
+    """The result of changing the request as the step's arguments say: what is asked again now, or why it stays as it was.
+
+    Without changes it is an operator who wants the same request planned by the policy of today.
+    """
     given = _given(tx, step)
     if given is None or given.plan.approval is None or step.approval is None:
         return {}
@@ -53,7 +56,8 @@ def _amended(tx: Transaction, given: CaseInput, step: StepInput, policies: Polic
     if isinstance(planned, Refused):
         return planned
     request, changed, after = planned
-    after = after.model_copy(update={"request_version": before.request_version + 1})
+    kept = {} if changed else {"request_hash": before.request_hash}  # what was signed about the same request goes on to count
+    after = after.model_copy(update={"request_version": before.request_version + 1, **kept})
     answer = amend(before, state, after, changed)
     if isinstance(answer, Refused):
         return answer
@@ -78,14 +82,14 @@ def _planned(
     fixed = {contract.key_field, "requester"} & set(changed)
     if fixed:
         return Refused(f"{', '.join(sorted(fixed))} cannot be changed: withdraw the request, and make another one")
-    if not changed:
+    if changes and not changed:
         return Refused("it changes nothing")
     try:
         after = policies.plan(given.case.workflow, request, now)
     except MalformedError as error:
         return Refused(str(error))
     if after is None:
-        return Refused("no policy is in force any more that could say who decides on the changed request")
+        return Refused("no policy is in force any more that could say who decides on the request")
     return request, changed, after
 
 
@@ -98,7 +102,7 @@ def declined(step: StepInput, result: dict[str, Any]) -> StepInput:
         "used": used,
         "direct": step.direct[:-1] if step.arguments["is_direct"] else step.direct,
         "refused": [*step.refused, Refusal(seq=seq, reason=result[DECLINED])],
-        "notes": [note for note in step.notes if note.action != "amended"],
+        "notes": [note for note in step.notes if note.action not in ("amended", "replanned")],
     }
     return step.model_copy(update=changes)
 

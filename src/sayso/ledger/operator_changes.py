@@ -1,4 +1,4 @@
-"""What operators change in an approval: they reassign a seat, or cancel the case.
+"""What operators change in an approval: they reassign a seat, have it planned anew, or cancel the case.
 
 In: a case, who asks for what and why. Out: an event of the case, as if it had come on a topic, with the channel `operator`: it goes
 the way of every other event, through the same gate, and its state says what became of it. Nothing reaches a workflow past its events.
@@ -34,6 +34,11 @@ def reassign(
     """Let somebody else decide in the place of one who is asked."""
     wanted = ChangeRequested(change=Change.REASSIGN, actor=actor, reason=reason, to=to, holder=holder, stage=stage)
     return _ask(tx, instance_id, wanted, actor, reason)
+
+
+def replan(tx: Transaction, instance_id: str, *, actor: str, reason: str) -> Asked:
+    """Plan the request by the policy and the directory of today; those whom that concerns are asked anew."""
+    return _ask(tx, instance_id, ChangeRequested(change=Change.REPLAN, actor=actor, reason=reason), actor, reason)
 
 
 def cancel(tx: Transaction, instance_id: str, *, actor: str, reason: str) -> Asked:

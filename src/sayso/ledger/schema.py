@@ -75,6 +75,7 @@ events = Table(
     Column("sightings", Integer, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("due_at_ms", BigInteger),
+    Column("redacted_at_ms", BigInteger, comment="since when a person is erased from its bytes"),
     UniqueConstraint("topic", "digest"),
     sqlite_autoincrement=True,  # a number never comes back, although a repetition's row is deleted
 )
@@ -287,6 +288,8 @@ audit = Table(
     Column("detail", Text, nullable=False, comment="JSON"),
     Column("number", BigInteger, comment="set by the sealer"),
     Column("seal", String(64), comment="set by the sealer"),
+    Column("salts", Text, comment="JSON: of each personal field that was not erased"),
+    Column("commitments", Text, comment="JSON: what the seal covers in place of the personal fields"),
 )
 Index("ix_audit_instance", audit.c.instance_id)
 Index("ix_audit_event", audit.c.event_seq)

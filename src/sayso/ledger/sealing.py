@@ -7,6 +7,7 @@ before it. Whoever seals holds the lock on the chain's one row; the seals are ma
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from sqlalchemy import Row, bindparam, select, update
 
 from sayso.ledger.audit_key import AuditKey
+from sayso.ledger.commitments import sealed_form
 from sayso.ledger.database import Ledger, Transaction
 from sayso.ledger.outbox import moment, publish
 from sayso.ledger.schema import audit, audit_chain
@@ -21,8 +23,8 @@ from sayso.ledger.statements import locked, upsert
 
 BATCH = 500
 HEAD = "head"
-COVERED = ("seq", "at_ms", "actor", "channel", "action", "instance_id", "event_seq", "detail")
-"""The columns of an entry that its seal covers: all that the sealer does not set itself."""
+COVERED = ("seq", "at_ms", "actor", "channel", "action", "instance_id", "event_seq", "detail", "salts", "commitments")
+"""The columns of an entry that count: all that the sealer does not set itself."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,12 @@ def first_seal(key: AuditKey, ledger_id: str) -> str:
 def seal_of(key: AuditKey, number: int, previous: str, entry: Row[Any]) -> str:
     """The seal of the entry at this place of the chain."""
     known = entry._mapping
-    return key.seal(canonical({"number": number, "previous": previous, "entry": {name: known[name] for name in COVERED}}))
+    return seal_over(key, number, previous, {name: known[name] for name in COVERED})
+
+
+def seal_over(key: AuditKey, number: int, previous: str, covered: Mapping[str, Any]) -> str:
+    """The same, of its columns `COVERED` alone."""
+    return key.seal(canonical({"number": number, "previous": previous, "entry": sealed_form(covered)}))
 
 
 def chain_head(tx: Transaction) -> Row[Any] | None:

@@ -1,11 +1,13 @@
 """Verifying the audit chain: whether anything was edited, deleted, inserted, reordered, or cut off.
 
 In: a ledger, the chain's key, anchors that were kept elsewhere. Out: findings, none when all is well. Limits: what was never sealed
-is not covered, and an end that was cut off with the chain's row shows only back to the last anchor.
+is not covered, and an end that was cut off with the chain's row shows only back to the last anchor. What was erased of persons is no
+finding where an entry of the chain says so (`erasing.py`).
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,7 +18,9 @@ from typing import Any
 
 from sqlalchemy import Row, func, select
 
+from sayso.ledger.audit import PERSON_ERASED
 from sayso.ledger.audit_key import AuditKey
+from sayso.ledger.commitments import broken, erased_fields
 from sayso.ledger.database import Ledger, Transaction
 from sayso.ledger.outbox import moment
 from sayso.ledger.schema import audit, outbox
@@ -62,7 +66,7 @@ def lines_of(paths: Iterable[Path]) -> Iterator[str]:
 
 def verify(ledger: Ledger, key: AuditKey, ledger_id: str, anchors: Mapping[int, str]) -> Verdict:
     """Walk the whole chain on one snapshot. `anchors` are those kept elsewhere; the ledger's own copies are compared too."""
-    return ledger.read(lambda tx: _verify(tx, key, ledger_id, anchors))
+    return ledger.read(lambda tx: verify_in(tx, key, ledger_id, anchors))
 
 
 def was_sealed(tx: Transaction) -> bool:
@@ -70,14 +74,15 @@ def was_sealed(tx: Transaction) -> bool:
     return chain_head(tx) is not None or tx.one(select(audit.c.seq).where(audit.c.number.isnot(None)).limit(1)) is not None
 
 
-def _verify(tx: Transaction, key: AuditKey, ledger_id: str, anchors: Mapping[int, str]) -> Verdict:
+def verify_in(tx: Transaction, key: AuditKey, ledger_id: str, anchors: Mapping[int, str]) -> Verdict:
+    """The same within a transaction."""
     head = chain_head(tx)
     waiting = tx.all(select(func.count().label("entries"), func.min(audit.c.at_ms).label("since")).where(audit.c.number.is_(None)))[0]
     unsealed, since = int(waiting.entries), _moment(waiting.since)
     known = _anchors_of_outbox(tx, ledger_id) | dict(anchors)
     if head is not None and head.key_mark != key.mark:
         return Verdict(0, unsealed, since, len(known), (Finding(None, "this is not the key that the chain was sealed with"),))
-    walk = _Walk(dict(known), first_seal(key, ledger_id), key)
+    walk = _Walk(dict(known), first_seal(key, ledger_id), key, _said_to_be_erased(tx))
     query = (
         select(*(audit.c[name] for name in (*COVERED, "number", "seal"))).where(audit.c.number.isnot(None)).order_by(audit.c.number)
     )
@@ -89,8 +94,9 @@ def _verify(tx: Transaction, key: AuditKey, ledger_id: str, anchors: Mapping[int
 class _Walk:
     """The place in the chain while its entries go by in order of their numbers."""
 
-    def __init__(self, anchors: dict[int, str], first: str, key: AuditKey) -> None:
+    def __init__(self, anchors: dict[int, str], first: str, key: AuditKey, erased: set[int]) -> None:
         self.sealed = 0
+        self._erased = erased
         self._anchors = anchors
         self._key = key
         self._number = 0
@@ -107,6 +113,10 @@ class _Walk:
             self._seal = None  # what the seal before it was went with the missing ones
         if self._seal is not None and not _is_sealed(self._key, number, self._seal, row):
             yield Finding(number, f"{entry} is not what was sealed there: it was changed, moved or inserted")
+        elif not _is_whole(row):
+            yield Finding(number, f"{entry} is not what was committed to there: it was changed, moved or inserted")
+        elif row.seq not in self._erased and erased_fields(row._asdict()):
+            yield Finding(number, f"{entry} was erased in part, and no erasure says so: it was changed")
         anchored = self._anchors.pop(number, row.seal)
         if anchored != row.seal:
             yield Finding(number, f"{entry} has another seal than the anchor of number {number}")
@@ -131,8 +141,21 @@ class _Walk:
 def _is_sealed(key: AuditKey, number: int, previous: str, row: Row[Any]) -> bool:
     try:
         return seal_of(key, number, previous, row) == str(row.seal)
-    except (TypeError, UnicodeEncodeError):
+    except (TypeError, ValueError, AttributeError):
         return False  # a value that the ledger never writes
+
+
+def _is_whole(row: Row[Any]) -> bool:
+    try:
+        return not any(broken(row._asdict()))
+    except (TypeError, ValueError, AttributeError):
+        return False
+
+
+def _said_to_be_erased(tx: Transaction) -> set[int]:
+    """Rows of which the chain says that a person was erased from them."""
+    rows = tx.all(select(audit.c.detail).where(audit.c.action == PERSON_ERASED))
+    return {seq for row in rows for first, last in json.loads(row.detail).get("entries", ()) for seq in range(first, last + 1)}
 
 
 def _anchors_of_outbox(tx: Transaction, ledger_id: str) -> dict[int, str]:

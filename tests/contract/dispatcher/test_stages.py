@@ -211,6 +211,32 @@ def test_operators_reassign_and_cancel_through_the_same_gate(company: Company) -
     assert not company.workflows.cancel(company.office.instance_id, actor="root", reason="again").done
 
 
+def test_a_waiting_case_is_planned_anew_on_purpose_and_keeps_what_still_stands(company: Company) -> None:
+    company.begin()
+    assert company.decides("bob") == "consumed"
+    company.house.make = lambda _request: (stage("manager", "bob", "carol", group="managers"), stage("director", "gina"))
+    assert company.tasks["board"] == ("open", None, [])  # nothing happens by itself
+    assert company.acts("replan") == "consumed"
+    assert company.tasks == {
+        "manager": ("decided", "approve", ["bob"]),
+        "board": ("cancelled", None, []),
+        "director/2": ("open", None, []),
+    }
+    assert [(one["actor"], one["reason"]) for one in company.audited("approval-replanned")] == [("root", "because")]
+    assert company.decides("dave") == "refused"
+    assert company.decides("gina") == "consumed"
+    company.office.pay()
+    company.office.wait_for_outcomes("completed")
+
+
+def test_a_case_that_nobody_would_be_asked_about_any_more_is_approved_when_it_is_planned_anew(company: Company) -> None:
+    company.begin()
+    company.house.make = lambda _request: ()
+    assert company.acts("replan") == "consumed"
+    company.office.wait_until(lambda: company.office.cases[0].stage == "waits for payment")
+    assert company.tasks == {"manager": ("cancelled", None, [])}
+
+
 def test_nobody_but_the_ledger_says_what_only_operators_may(company: Company) -> None:
     company.begin()
     assert (

@@ -204,7 +204,7 @@ def test_the_outbox_keeps_an_anchor_too(chain: Chain) -> None:
 def test_a_chain_made_again_with_the_key_does_not_fit_the_anchors(chain: Chain) -> None:
     old = World(chain.ledger).rows(audit)[9].seal
     chain.tamper(
-        "UPDATE audit SET number = NULL, seal = NULL", "DELETE FROM audit_chain", "UPDATE audit SET actor = 'carol' WHERE seq = 3"
+        "UPDATE audit SET number = NULL, seal = NULL", "DELETE FROM audit_chain", "UPDATE audit SET channel = 'api' WHERE seq = 3"
     )
     Chain(chain.ledger, chain.ledger_id).seal()
     assert chain.found() == ""
@@ -221,7 +221,7 @@ def test_another_key_is_not_taken_for_tampering(chain: Chain) -> None:
 
 
 def test_an_entry_that_is_unsealed_again_leaves_a_gap_for_ever(chain: Chain) -> None:
-    chain.tamper("UPDATE audit SET number = NULL, seal = NULL, actor = 'carol' WHERE number = 4")
+    chain.tamper("UPDATE audit SET number = NULL, seal = NULL, channel = 'api' WHERE number = 4")
     assert chain.seal() == 1
     assert chain.found() == "entry 4 is missing: deleted, moved or cut off"
 

@@ -255,6 +255,22 @@ def test_an_amendment_is_asked_about_again_and_what_is_placed_is_the_order_as_it
     assert case.closing.outcome == "completed"
 
 
+def test_an_operator_has_a_waiting_request_planned_anew_and_who_is_still_asked_keeps_the_votes(open_order: Any) -> None:
+    (manager, (board,)) = TWO_STAGES.rounds
+    smaller = plan(manager, (board.model_copy(update={"quorum": Quorum.model_validate({"kind": "any"})}),), request_version=2)
+    case = open_order(TWO_STAGES, replanned=smaller)
+    change(case, "replan", actor="root", reason="the rules are new")
+    assert case.refusals == {11: "only an operator may replan"}
+    case.approve("bob")
+    change(case, "replan", channel="operator", actor="root", reason="the rules are new")
+    assert case.step("amend_request").arguments == {"changes": {}, "is_direct": False}
+    (note,) = case.step("amend_request").notes
+    assert (note.action, note.actor, note.detail) == ("replanned", "root", {"reason": "the rules are new"})
+    case.approve("dave")
+    assert case.run.call_names[-1] == "place_order"
+    assert votes(case.step("place_order"))[-1] == ["dave"]
+
+
 def test_only_the_requester_amends_and_what_the_policy_declines_changes_nothing(open_order: Any) -> None:
     case = open_order(TWO_STAGES)
     change(case, "amend", requester="bob", changes={"cost": "1"})

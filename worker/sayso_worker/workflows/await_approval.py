@@ -83,10 +83,10 @@ class _Approval:
     def _take(self, event: RaisedEvent) -> Yields:
         journal = self._journal
         known = self._late(event) or validated_event(journal, self._admission, event)
-        if not isinstance(known, Refused) and known.name == CHANGE_EVENT and known.data["change"] == Change.AMEND:
+        if not isinstance(known, Refused) and known.name == CHANGE_EVENT and known.data["change"] in (Change.AMEND, Change.REPLAN):
             refused = self._why_not_amended(known)
             if refused is None:
-                yield from self._amend(known)
+                yield from self._plan_anew(known)
                 return
             answer: ApprovalState | Refused = refused
             notes: list[ApprovalNote] = []
@@ -142,18 +142,26 @@ class _Approval:
         return reassign(self._plan, self._state, to, now, actor=actor, holder=wanted.holder, stage=wanted.stage), [note]
 
     def _why_not_amended(self, event: RaisedEvent) -> Refused | None:
+        if event.data["change"] == Change.REPLAN:
+            return None if event.channel == OPERATOR else Refused(f"only an operator may {Change.REPLAN}")
         by = event.data["requester"]
         if self._requester is None or not same_person(by, self._requester):
             return Refused(f"only the requester ({self._requester or 'unknown'}) may amend the request, not {by}")
         return None
 
-    def _amend(self, event: RaisedEvent) -> Yields:
-        """The ledger asks the policy about the request as it becomes; what that says is recorded, so that a rerun finds the same."""
+    def _plan_anew(self, event: RaisedEvent) -> Yields:
+        """The ledger asks the policy about the request as it becomes, or as it is; what that says is recorded, so that a rerun finds
+        the same.
+        """
         journal = self._journal
         journal.use(event)
-        note = _note("amended", event.data["requester"], event, changes=event.data["changes"], reason=event.data["reason"])
+        changes = event.data["changes"] or {}
+        if event.data["change"] == Change.REPLAN:
+            note = _note("replanned", event.data["actor"], event, reason=event.data["reason"])
+        else:
+            note = _note("amended", event.data["requester"], event, changes=changes, reason=event.data["reason"])
         journal.stands(self._state, note)
-        wanted = {"changes": event.data["changes"], "is_direct": event.seq is None}
+        wanted = {"changes": changes, "is_direct": event.seq is None}
         result = yield from journal.step("amend_request", wanted)
         if DECLINED in result or APPROVAL not in result:
             return
