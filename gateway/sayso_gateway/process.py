@@ -41,7 +41,7 @@ def run(settings: Settings) -> None:
         ws="none",
         lifespan="on",
         access_log=False,
-        log_level="warning",
+        log_level="error",
         server_header=False,
         proxy_headers=False,
         backlog=BACKLOG,
