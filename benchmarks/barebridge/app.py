@@ -44,4 +44,6 @@ async def take(request: Request) -> Response:
 
 
 if __name__ == "__main__":
-    uvicorn.run(app, host="127.0.0.1", port=int(os.environ["PORT"]), http="httptools", loop="uvloop", access_log=False)
+    uvicorn.run(
+        app, host="127.0.0.1", port=int(os.environ["PORT"]), http="httptools", loop="uvloop", access_log=False, log_level="error"
+    )

@@ -9,7 +9,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -136,6 +136,9 @@ class Limits:
 
     def _wrong(self, scope: Scope, headers: list[tuple[bytes, bytes]]) -> tuple[int, str] | None:
         names = [name for name, _ in headers if name in SINGLE]
+        asked = [name for name, _ in parse_qsl(scope["query_string"], keep_blank_values=True)]
+        if len(asked) != len(set(asked)):
+            return 400, "a parameter of the query came more than once"
         if len(names) != len(set(names)):
             repeated = next(name for name in names if names.count(name) > 1)
             return 400, f"the header {repeated.decode('latin-1')} came more than once"
