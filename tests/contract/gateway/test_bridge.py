@@ -197,6 +197,12 @@ def test_a_flood_is_answered_with_429_and_when_to_come_again(gateway: Gateway) -
     assert send(gateway, "stripe") == 202, "others go on"
 
 
+def test_a_flood_of_what_is_not_signed_does_not_hold_up_what_is(gateway: Gateway) -> None:
+    codes = [gateway.post("/webhooks/stripe", PAID).status_code for _ in range(300)]
+    assert set(codes) == {401, 429}
+    assert send(gateway, "stripe") == 202
+
+
 def test_while_the_broker_is_away_every_sender_is_told_503_and_when_to_come_again(gateway: Gateway) -> None:
     gateway.broker.away = True
     try:
