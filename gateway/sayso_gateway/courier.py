@@ -1,7 +1,8 @@
 """The courier: events onto topics, many in one call, and an answer for each.
 
 In: an event for a topic. Out: it returns when the broker has it, `TransientError` when it has not or nobody knows. Invariants: what
-waits is bounded; a call carries all that came while the one before it was under way; who has stopped waiting is not published for.
+waits is bounded; a call carries all that came while the one before it was under way; events of one key keep their order; who has
+stopped waiting is not published for.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
+from zlib import crc32
 
 from sayso.errors import TransientError
 from sayso.publisher import Message, Publisher
@@ -19,7 +21,9 @@ from sayso.publisher import Message, Publisher
 CALL_EVENTS_MAX = 100
 CALL_BYTES_MAX = 3 * 1024 * 1024
 """Below the 4 MiB that the sidecar takes in one call."""
-CALLS_AT_ONCE = 8
+CALLS_AT_ONCE = 12
+LANES = 4
+"""Calls of one topic at once. A key has one lane, and a lane one call at a time: events of one key never overtake each other."""
 
 
 @dataclass
@@ -29,7 +33,7 @@ class _Waiting:
 
 
 @dataclass
-class _Topic:
+class _Lane:
     queue: deque[_Waiting] = field(default_factory=deque)
     work: asyncio.Task[None] | None = None
 
@@ -42,7 +46,7 @@ class Courier:
         self._seconds = timeout.total_seconds()
         self._waiting_max = waiting_max
         self._waiting = 0
-        self._topics: dict[str, _Topic] = {}
+        self._lanes: dict[tuple[str, int], _Lane] = {}
         self._numbers = itertools.count()
         self._threads = ThreadPoolExecutor(CALLS_AT_ONCE, "publish")
 
@@ -50,7 +54,7 @@ class Courier:
         """Return when the broker has it."""
         if self._waiting >= self._waiting_max:
             raise TransientError(f"{self._waiting} events wait for the broker already")
-        at = self._topics.setdefault(topic, _Topic())
+        at = self._lanes.setdefault((topic, crc32(key.encode("utf-8", "surrogatepass")) % LANES), _Lane())
         one = _Waiting(Message(next(self._numbers), key, body), asyncio.get_running_loop().create_future())
         self._waiting += 1
         try:
@@ -66,11 +70,11 @@ class Courier:
 
     async def close(self) -> None:
         """Wait for the calls that are under way."""
-        works = [at.work for at in self._topics.values() if at.work is not None]
+        works = [at.work for at in self._lanes.values() if at.work is not None]
         await asyncio.gather(*works, return_exceptions=True)
         self._threads.shutdown()
 
-    async def _work(self, topic: str, at: _Topic) -> None:
+    async def _work(self, topic: str, at: _Lane) -> None:
         while at.queue:
             batch = _next_call(at.queue)
             if batch:

@@ -5,11 +5,12 @@ In: an ASGI app. Out: the same app, which never sees what is refused here. Invar
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -18,6 +19,7 @@ from sayso_gateway.problems import problem
 
 HEADERS_MAX = 100
 QUERY_BYTES_MAX = 8_192
+BODY_SECONDS = 20.0
 ADDRESSES_MAX = 10_000
 """Whose rate is known: the ones that were seen last."""
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
@@ -113,7 +115,12 @@ class Limits:
         if refused is not None:
             await problem(*refused)(scope, receive, answering)
             return
-        body = await _body(receive, self._settings.body_bytes_max)
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                body = await _body(receive, self._settings.body_bytes_max)
+        except TimeoutError:
+            await problem(408, f"the body did not come within {BODY_SECONDS:g} seconds")(scope, receive, answering)
+            return
         if body is None:
             await problem(413, f"a body may have {self._settings.body_bytes_max} bytes")(scope, receive, answering)
             return
@@ -136,6 +143,9 @@ class Limits:
 
     def _wrong(self, scope: Scope, headers: list[tuple[bytes, bytes]]) -> tuple[int, str] | None:
         names = [name for name, _ in headers if name in SINGLE]
+        asked = [name for name, _ in parse_qsl(scope["query_string"], keep_blank_values=True)]
+        if len(asked) != len(set(asked)):
+            return 400, "a parameter of the query came more than once"
         if len(names) != len(set(names)):
             repeated = next(name for name in names if names.count(name) > 1)
             return 400, f"the header {repeated.decode('latin-1')} came more than once"

@@ -26,6 +26,7 @@ TITLES: Mapping[int, str] = {
     403: "Not allowed",
     404: "Not found",
     405: "Method not allowed",
+    408: "Too slow",
     409: "Conflict",
     413: "Body too long",
     415: "Unsupported media type",
@@ -62,14 +63,28 @@ def problem(status: int, detail: str, headers: Mapping[str, str] | None = None, 
     return JSONResponse(told, status, sent, MEDIA_TYPE)
 
 
+def _tell(request: Request, status: int, detail: str) -> None:
+    """Whoever may not is worth a line; neither headers nor body are."""
+    if status in (401, 403):
+        log.info(
+            "refused",
+            path=request.url.path[:200],
+            status=status,
+            reason=detail,
+            client=request.client.host if request.client else None,
+        )
+
+
 def add_problem_handlers(app: FastAPI) -> None:
     """Every error of this app is answered with a problem document."""
 
     @app.exception_handler(SaysoError)
     async def ours(request: Request, error: SaysoError) -> JSONResponse:
         if isinstance(error, ProblemError):
+            _tell(request, error.status, str(error))
             return problem(error.status, str(error), error.headers, **error.more)
         status = next((status for kind, status in STATUSES.items() if isinstance(error, kind)), 500)
+        _tell(request, status, str(error))
         if status >= 500:
             log.warning("not taken", path=request.url.path, reason=str(error))
         return problem(status, "the broker does not take events now; send it again" if status == 503 else str(error))

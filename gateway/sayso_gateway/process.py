@@ -19,6 +19,8 @@ log = structlog.get_logger()
 KEEPALIVE_SECONDS = 75
 STOP_SECONDS = 5
 BACKLOG = 1_024
+CONNECTIONS_MAX = 1_000
+"""More are answered 503 at once."""
 
 
 def run(settings: Settings) -> None:
@@ -41,10 +43,11 @@ def run(settings: Settings) -> None:
         ws="none",
         lifespan="on",
         access_log=False,
-        log_level="warning",
+        log_level="error",
         server_header=False,
         proxy_headers=False,
         backlog=BACKLOG,
+        limit_concurrency=CONNECTIONS_MAX,
         timeout_keep_alive=KEEPALIVE_SECONDS,
         timeout_graceful_shutdown=STOP_SECONDS,
     )

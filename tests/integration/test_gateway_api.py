@@ -15,6 +15,9 @@ from running_system import RunningSystem
 from shop_events import fresh
 from waiting import eventually
 
+from sayso.cli.demo.http_calls import http_calls
+from sayso.testing.stack import PROJECT
+
 pytestmark = pytest.mark.stack
 
 SECONDS = 40.0
@@ -192,6 +195,25 @@ def test_the_gateways_sidecar_answers_nobody_without_its_token_and_can_only_publ
             with pytest.raises(grpc.RpcError, match="UNAUTHENTICATED"):
                 stub.PublishEvent(message)
     assert system.waiting_for("approval", order).instance_id == instance
+
+
+def test_the_calls_that_the_demo_prints_do_what_it_says(system: RunningSystem, curl: Curl) -> None:
+    order, request = fresh("PO"), fresh("REQ")
+    instance = system.open_purchase(order).instance_id
+    for command, meaning in http_calls(system.state.gateway_url, instance, request):
+        done = subprocess.run(
+            ["bash", "-c", command.replace("curl ", "curl -s --fail --noproxy '*' ")],
+            cwd=PROJECT,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        assert done.returncode == 0, f"{meaning}: {command}: {done.stdout}{done.stderr}"
+        assert json.loads(done.stdout), command
+        if "ask for" in meaning:
+            eventually(lambda: system.waiting_for("approval", request, "approval_workflow"), SECONDS, "it waits for its decision")
+    assert system.closed(request, "approval_workflow").outcome == "approved"
 
 
 def test_tasks_are_listed_and_decided_together_each_with_its_own_result(system: RunningSystem, curl: Curl) -> None:

@@ -36,7 +36,7 @@ from sayso_gateway.who.person import Person
 T = TypeVar("T")
 Model = TypeVar("Model", bound=BaseModel)
 SOURCE = "/sayso/gateway"
-ACCEPTED_MAX = 100_000
+ACCEPTED_MAX = 10_000
 IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}", re.ASCII)
 FORM = "application/x-www-form-urlencoded"
 RETRY_AFTER = {"Retry-After": "1"}

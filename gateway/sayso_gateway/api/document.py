@@ -18,6 +18,14 @@ Everything that is asked or decided here becomes an event on a topic; what becam
 """
 
 
+def _leave_null_out(schema: dict[str, Any]) -> None:
+    """A parameter that is optional is left out; there is no way to write null in a query."""
+    given = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
+    if len(given) == 1:
+        del schema["anyOf"]
+        schema.update(given[0])
+
+
 def described(app: FastAPI) -> dict[str, Any]:
     """The document."""
     document = get_openapi(title=app.title, version=app.version, description=DESCRIPTION, routes=app.routes)
@@ -29,6 +37,8 @@ def described(app: FastAPI) -> dict[str, Any]:
         schemas.pop(name, None)
     for path, operations in document["paths"].items():
         for operation in operations.values():
+            for parameter in operation.get("parameters", ()):
+                _leave_null_out(parameter["schema"])
             if path.startswith("/webhooks/"):
                 operation["responses"] |= {str(status): told for status, told in problems(404).items()}
             else:

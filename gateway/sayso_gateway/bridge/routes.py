@@ -1,7 +1,7 @@
 """`POST /webhooks/{source}`: verified, made an event, published; 2xx only when the broker has it.
 
-In: a request. Out: 202 with the event's id and topic, or a problem. Order matters: the rate, then the signature over the raw bytes,
-and only then is anything parsed.
+In: a request. Out: 202 with the event's id and topic, or a problem. Order matters: the signature over the raw bytes, then the rate of
+who is known now, and only then is anything parsed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from sayso_gateway.bridge.messages import document_of, event_of
-from sayso_gateway.bridge.signatures import Received
+from sayso_gateway.bridge.signatures import ForgedError, Received
 from sayso_gateway.bridge.sources import Source
 from sayso_gateway.courier import Courier
 from sayso_gateway.handshake import handshake
@@ -26,12 +26,15 @@ from sayso_gateway.problems import ProblemError, problem
 
 log = structlog.get_logger()
 PREFIX = "/webhooks/"
+FORGED_A_SECOND = 50
+"""Of one address. What is signed is never held up by what is not, also where both come through one proxy."""
+ONE_SECOND = {"Retry-After": "1"}
 
 
 def webhook_routes(sources: Mapping[str, Source], courier: Courier, clock: Callable[[], float] = time.time) -> APIRouter:
     """The routes of the bridge."""
     router = APIRouter(tags=["webhooks"])
-    rates = Rates(1)
+    rates, forged = Rates(1), Rates(FORGED_A_SECOND)
 
     @router.post(
         PREFIX + "{source}",
@@ -41,11 +44,16 @@ def webhook_routes(sources: Mapping[str, Source], courier: Courier, clock: Calla
     async def take_webhook(source: str, request: Request) -> Response:
         """A webhook of a source in webhooks.yaml."""
         known = _known(sources, source)
-        if not rates.take(source, known.a_second):
-            return problem(429, f"{source} may send {known.a_second} messages a second", {"Retry-After": "1"})
         names = Counter(request.headers.keys())
         received = Received(dict(request.headers), await request.body(), clock(), {name for name in names if names[name] > 1})
-        known.verify(received)
+        try:
+            known.verify(received)
+        except ForgedError:
+            if forged.take(request.client.host if request.client else ""):
+                raise
+            return problem(429, f"more than {FORGED_A_SECOND} requests a second whose signature does not hold", ONE_SECOND)
+        if not rates.take(source, known.a_second):
+            return problem(429, f"{source} may send {known.a_second} messages a second", ONE_SECOND)
         document = document_of(received)
         if known.scheme == "slack" and document.get("type") == "url_verification":
             return JSONResponse({"challenge": str(document.get("challenge", ""))})

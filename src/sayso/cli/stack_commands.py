@@ -151,7 +151,8 @@ def _announcing(view: StackView, console: Console) -> Callable[[StackState], Non
 def _say_ready(console: Console, state: StackState) -> None:
     for usual, used in state.moved_ports.items():
         console.print(f"port {usual} is taken; {used} is used instead")
-    console.print(f"ready: {state.broker} at {state.broker_address}, Dapr at http://127.0.0.1:{state.dapr_http_port}")
+    gateway = f", the gateway at {state.gateway_url}" if state.gateway_url else ""
+    console.print(f"ready: {state.broker} at {state.broker_address}, Dapr at http://127.0.0.1:{state.dapr_http_port}{gateway}")
 
 
 def _current(state_dir: Path) -> StackState | None:

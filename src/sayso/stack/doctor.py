@@ -40,6 +40,8 @@ USUAL_PORTS = {
     "placement": 50005,
     "scheduler": 50006,
     "subscribers": 50051,
+    "gateway": 8088,
+    "the gateway's daprd": 3501,
 }
 
 

@@ -86,7 +86,7 @@ def gateway_with(webhooks: str, folder: Path, **settings: Any) -> Iterator[Gatew
         bindings,
         Courier(broker, gateway.publish_timeout, gateway.waiting_max),
     )
-    server = uvicorn.Server(uvicorn.Config(app, port=port, http="httptools", log_level="warning", server_header=False))
+    server = uvicorn.Server(uvicorn.Config(app, port=port, http="httptools", log_level="error", server_header=False))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()))
     thread.start()
     deadline = time.monotonic() + START_SECONDS

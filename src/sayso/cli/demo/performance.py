@@ -7,13 +7,16 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from uuid import uuid4
 
 from sayso.cli.demo.broker import connect
+from sayso.cli.demo.http_calls import http_calls
 from sayso.cli.demo.payment_system import payment_system_of
 from sayso.cli.demo.stage import Stage
 from sayso.cli.demo.story import Order, play
 from sayso.cli.output import err, out, print_json
 from sayso.cli.signing import sign_where_needed
+from sayso.ledger.queries.cases import find_cases
 from sayso.stack_address import StackAddress, find_stack
 
 EXAMPLE = "examples/events/purchase-requested.json"
@@ -32,6 +35,8 @@ def perform(*, as_json: bool) -> None:
     started = time.monotonic()
     try:
         order, early = play(stage, stack.settings.purchase.auto_approve_below)
+        (case,) = ledger.read(partial(find_cases, reference=order.order_id, workflow="purchase_order_workflow"))
+        instance_id = case.instance_id
     finally:
         publisher.close()
         ledger.close()
@@ -43,6 +48,8 @@ def perform(*, as_json: bool) -> None:
         print_json({"ok": True, "seconds": round(seconds, 3), "orders": [order.order_id, early.order_id], "steps": stage.told})
     else:
         _next(order, early)
+        if stack.state is not None and stack.state.gateway_url:
+            _over_http(stack.state.gateway_url, instance_id)
 
 
 def _stack_in_words(stack: StackAddress) -> str:
@@ -64,6 +71,14 @@ def _next(order: Order, early: Order) -> None:
         ("decide PO-1001 approve --as bob", "decide it"),
     ):
         console.print(f"  {sayso} {arguments:<52} {meaning}", markup=False)
+
+
+def _over_http(gateway_url: str, instance_id: str) -> None:
+    console = out()
+    console.print(f"\nOver HTTP, at {gateway_url}:", style="bold")
+    for command, meaning in http_calls(gateway_url, instance_id, f"REQ-{uuid4().hex[:6].upper()}"):
+        console.print(f"  # {meaning}", style="dim", markup=False, soft_wrap=True)
+        console.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _command() -> str:
