@@ -181,6 +181,8 @@ def test_events_for_cases_wait_while_no_worker_is_connected(system: RunningSyste
     with not_started_again(system):
         worker = system.stack.processes()["worker"]
         worker.kill()
+        # Until daprd has noticed, it takes the event and keeps it for the next worker.
+        eventually(lambda: not system.metadata().get("workflows", {}).get("connectedWorkers"), DEADLINE_SECONDS, "daprd has noticed")
         decided = decision(order_id=order)
         system.send(decided, new)
         eventually(lambda: (case := system.case(order)) and case.last_error, DEADLINE_SECONDS, "the raise has failed")

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import structlog
+
 from sayso.contracts.signed import request_hash
 from sayso.correlation.bindings import Bindings
 from sayso.correlation.verdict import Resume
@@ -17,19 +19,25 @@ from sayso.settings import Settings
 from sayso.signing.pen import About, Pen, with_signature
 from sayso.signing.senders import FILE_NAME, LiveSenders
 from sayso.signing.startup import check_senders
+from sayso_gateway.problems import ProblemError
+
+log = structlog.get_logger()
 
 
 class Signatory:
     """Signs what has to be signed."""
 
     def __init__(self, settings: Settings, bindings: Bindings) -> None:
-        """`ConfigurationError` when decisions have to be signed and the gateway has no key for that."""
+        """Without a key for decisions that have to be signed it says so, and refuses those; all else goes on."""
         self._sender = settings.gateway.sender
         self._audience = settings.signing.audience
         self._senders = LiveSenders(settings.config_dir / FILE_NAME, settings.state_dir)
         check_senders(bindings, settings, may_create=True)
         if bindings.needs_signatures:
-            self._pen()
+            try:
+                self._pen()
+            except ProblemError as problem:
+                log.warning("decisions are refused", reason=str(problem))
 
     def signed(self, verdict: Resume, case: CaseView, body: bytes, now: float) -> bytes:
         """The event as it is to be published."""
@@ -42,6 +50,6 @@ class Signatory:
         try:
             return Pen(self._senders.current().pen_of(self._sender), self._audience)
         except ConfigurationError as error:
-            raise ConfigurationError(
-                f"the gateway cannot sign decisions as {self._sender} (setting gateway.sender; docs/signing.md): {error}"
+            raise ProblemError(
+                503, f"the gateway cannot sign decisions as {self._sender} (setting gateway.sender; docs/signing.md): {error}"
             ) from error
