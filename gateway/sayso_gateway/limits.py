@@ -143,7 +143,7 @@ class Limits:
 
     def _wrong(self, scope: Scope, headers: list[tuple[bytes, bytes]]) -> tuple[int, str] | None:
         names = [name for name, _ in headers if name in SINGLE]
-        asked = [name for name, _ in parse_qsl(scope["query_string"], keep_blank_values=True)]
+        asked = [name for name, _ in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)]
         if len(asked) != len(set(asked)):
             return 400, "a parameter of the query came more than once"
         if len(names) != len(set(names)):

@@ -7,11 +7,12 @@ A source's secrets are named, never written here; `state_file` secrets are made 
 from __future__ import annotations
 
 import base64
+import re
 import secrets
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sayso.config_file import ConfigFile, ConfigModel, load_config
 from sayso.secret_reference import SecretReference, write_secret_once
@@ -31,7 +32,17 @@ class HmacOptions(ConfigModel):
     timestamp_header: str | None = Field(
         None, pattern=r"^[A-Za-z0-9-]+$", description="Header with the time, in seconds since 1970; with it, old messages are refused."
     )
-    signed: str = Field("{body}", pattern=r"\{body\}", description="What is signed: `{body}`, or for example `{timestamp}.{body}`.")
+    signed: str = Field("{body}", description="What is signed: `{body}`, or for example `{timestamp}.{body}`.")
+
+    @model_validator(mode="after")
+    def _signs_body_and_time(self) -> Self:
+        """A time that is not signed could be set anew by whoever has seen the message once."""
+        named = re.findall(r"\{(.*?)\}", self.signed)
+        if named.count("body") != 1 or set(named) - {"body", "timestamp"}:
+            raise ValueError("`signed` names {body} once, and {timestamp} where the time is signed too")
+        if ("timestamp" in named) != (self.timestamp_header is not None):
+            raise ValueError("`timestamp_header` and {timestamp} in `signed` go together: only a time that is signed says anything")
+        return self
 
 
 class WebhookEvent(ConfigModel):

@@ -118,7 +118,7 @@ def any_hmac(secrets: Sequence[str], options: HmacOptions) -> Verifier:
 
     def verify(received: Received) -> None:
         moment = received.moment(received.header(options.timestamp_header.lower())) if options.timestamp_header else ""
-        signed = before.format(timestamp=moment).encode() + received.body + after.format(timestamp=moment).encode()
+        signed = before.replace("{timestamp}", moment).encode() + received.body + after.replace("{timestamp}", moment).encode()
         digests = [hmac.digest(secret.encode(), signed, options.algorithm) for secret in secrets]
         written = [digest.hex() if options.encoding == "hex" else base64.b64encode(digest).decode() for digest in digests]
         _demand([options.prefix + text for text in written], [received.header(options.header.lower())])

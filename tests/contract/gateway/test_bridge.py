@@ -229,6 +229,7 @@ def test_a_header_that_came_twice_is_refused(gateway: Gateway) -> None:
     twice = [("stripe-signature", "t=1,v1=00"), *signed.items()]
     assert gateway.client.post("/webhooks/stripe", content=PAID, headers=twice).status_code == 400
     assert gateway.client.get("/events?topic=a&topic=b").status_code == 400
+    assert gateway.client.get("/events?%C3%A4=%C3%B6%FF").status_code == 401
     own = [("x-signature", "v1=00"), *SENDERS["hmac"](SECRETS["hmac"][0], PAID, time.time()).items()]
     assert gateway.client.post("/webhooks/hmac", content=PAID, headers=own).status_code == 401
     assert not gateway.broker.published

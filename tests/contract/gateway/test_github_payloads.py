@@ -67,5 +67,5 @@ def test_none_of_them_is_taken_once_a_byte_of_it_is_changed(gateway: Gateway) ->
         headers = githubs(SECRET, body, time.time())
         place = number * 7919 % len(body)
         changed = body[:place] + bytes([body[place] ^ 1]) + body[place + 1 :]
-        assert gateway.post("/webhooks/github", changed, headers).status_code == 401
+        assert gateway.post("/webhooks/github", changed, headers).status_code in (401, 429)  # 429: too many that are forged
     assert len(gateway.broker.published) == before

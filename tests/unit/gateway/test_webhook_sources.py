@@ -98,6 +98,9 @@ def test_a_secret_of_this_machine_is_made_once_and_only_its_owner_reads_it(tmp_p
         ("key: body.order", "key: body.order\n        when: body.a + 'b'", r"webhooks.yaml:10: .*is not a condition"),
         ("key: body.order", "kye: body.order", r'webhooks.yaml:9: unknown field "kye"; did you mean "key"'),
         ("secrets:\n      - env: SHOP_SECRET", "secrets: []", r"webhooks.yaml:4: .*at least 1"),
+        ("scheme: hmac", "scheme: hmac\n    hmac: {signed: '{time}.{body}'}", r"webhooks.yaml:4: .*names {body} once"),
+        ("scheme: hmac", "scheme: hmac\n    hmac: {signed: '{timestamp}.{body}'}", r"webhooks.yaml:4: .*go together"),
+        ("scheme: hmac", "scheme: hmac\n    hmac: {timestamp_header: X-Time}", r"webhooks.yaml:4: .*go together"),
         ("scheme: hmac", "scheme: basic", r"webhooks.yaml:5: .*USER:PASSWORD"),
         ("scheme: hmac", "scheme: standard-webhooks", r"webhooks.yaml:5: .*whsec_"),
         (
