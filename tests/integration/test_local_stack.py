@@ -27,7 +27,7 @@ from sayso.testing.stack import PROJECT, StackHandle, running_stack
 
 pytestmark = pytest.mark.stack
 
-NAMES = ["valkey", "placement", "scheduler", "partners", "subscribers", "worker", "daprd"]
+NAMES = ["valkey", "placement", "scheduler", "partners", "subscribers", "worker", "daprd", "gateway", "daprd-gateway"]
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_logs_carry_the_name_of_their_process(stack: StackHandle) -> None:
     code, out, _ = sayso("logs", "-n", "3", "--state-dir", str(stack.options.state_dir))
     assert code == 0
     assert {line.partition("|")[0].strip() for line in out.splitlines()} <= set(NAMES)
-    assert "daprd       | " in out
+    assert f"{'daprd':<{max(map(len, NAMES))}} | " in out
 
 
 def test_logs_of_an_unknown_process_name_the_nearest(stack: StackHandle) -> None:
@@ -94,7 +94,9 @@ def test_logs_of_an_unknown_process_name_the_nearest(stack: StackHandle) -> None
     assert 'no process "wroker"; did you mean "worker"?' in str(result.exception)
 
 
-@pytest.mark.parametrize("name", ["subscribers", "worker", "partners", "valkey", "placement", "daprd", "scheduler"])
+@pytest.mark.parametrize(
+    "name", ["subscribers", "worker", "partners", "valkey", "placement", "daprd", "scheduler", "gateway", "daprd-gateway"]
+)
 def test_a_killed_process_comes_back_and_the_stack_is_ready_again(stack: StackHandle, name: str) -> None:
     before = stack.kill(name)
     stack.wait_ready()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from shop_events import Event, decision, encoded, fresh, payment, purchase
 from stack_pairs import system_on
 from terminal import Terminal
 from waiting import eventually
+from webhook_partner import WebhookPartner
 
 from sayso.testing.stack import PROJECT
 
@@ -23,6 +25,7 @@ pytestmark = pytest.mark.stack
 
 DEADLINE_SECONDS = 90.0
 BATCH = 200
+WEBHOOKS = 12
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +79,24 @@ def test_an_event_that_the_broker_took_right_before_it_was_killed_is_not_lost(sy
         before = system.stack.kill("valkey")
     back(system, "valkey", before)
     assert system.settled(order, "started", deadline_seconds=DEADLINE_SECONDS).sightings == 1
+
+
+def test_while_the_broker_is_stopped_every_webhook_is_told_503_and_after_its_return_nothing_is_missing(system: RunningSystem) -> None:
+    partner = WebhookPartner(system)
+    orders = [fresh("PO") for _ in range(WEBHOOKS)]
+    before = system.stack.processes()["valkey"].pid
+    with ThreadPoolExecutor(WEBHOOKS) as senders:
+        with not_started_again(system):
+            system.stack.processes()["valkey"].kill()
+            answers = list(senders.map(partner.send, orders))
+        assert {answer.status_code for answer in answers} == {503}
+        assert all(int(answer.headers["retry-after"]) > 0 for answer in answers)
+        back(system, "valkey", before)
+        repeated = list(senders.map(lambda order: partner.send_until_accepted(order, DEADLINE_SECONDS), orders))
+    assert all(codes[-1] == 202 for codes in repeated)
+    for order in orders:
+        eventually(lambda order=order: system.rows(f"pay-{order}"), DEADLINE_SECONDS, f"the payment of {order} is there")  # type: ignore[misc]
+        assert system.row(f"pay-{order}").source == "/partners/payments"
 
 
 def test_a_broker_killed_in_the_middle_of_a_batch_keeps_what_it_has_answered(system: RunningSystem) -> None:

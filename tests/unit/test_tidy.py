@@ -40,10 +40,11 @@ TOP_LEVEL = (
     "src",
     "subscribers",
     "worker",
+    "gateway",
     "tests",
     "benchmarks",
 )
-SOURCES = ("src", "subscribers", "worker", "examples", "benchmarks", "tests", "scripts")
+SOURCES = ("src", "subscribers", "worker", "gateway", "examples", "benchmarks", "tests", "scripts")
 
 MODULE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 60
@@ -95,7 +96,7 @@ def test_no_module_is_longer_than_it_may_be() -> None:
 
 
 def test_the_median_module_is_small() -> None:
-    lines = sorted(text.count("\n") for place, text, _ in modules() if place.startswith(("src", "subscribers", "worker")))
+    lines = sorted(text.count("\n") for place, text, _ in modules() if place.startswith(("src", "subscribers", "worker", "gateway")))
     assert lines[len(lines) // 2] <= 150
 
 
@@ -119,14 +120,14 @@ def test_no_name_says_nothing() -> None:
     assert not vague
     assert not [
         f"{place}:{function.lineno} {function.name}"
-        for place, tree in below("src", "subscribers", "worker")
+        for place, tree in below("src", "subscribers", "worker", "gateway")
         for function in functions(tree)
         if VAGUE_NAMES.search(function.name) and function.name not in NOT_VAGUE
     ]
 
 
 def test_every_module_says_what_it_is() -> None:
-    silent = [place for place, tree in below("src", "subscribers", "worker") if tree.body and not ast.get_docstring(tree)]
+    silent = [place for place, tree in below("src", "subscribers", "worker", "gateway") if tree.body and not ast.get_docstring(tree)]
     assert not silent
 
 
@@ -167,7 +168,7 @@ def test_no_test_is_skipped() -> None:
 def test_no_process_loops_for_ever() -> None:
     endless = [
         f"{place}:{node.lineno}"
-        for place, tree in below("worker", "subscribers")
+        for place, tree in below("worker", "subscribers", "gateway")
         for node in ast.walk(tree)
         if isinstance(node, ast.While) and isinstance(node.test, ast.Constant)
     ]
@@ -274,11 +275,10 @@ def test_links_between_our_pages_lead_somewhere() -> None:
 
 
 def test_every_case_names_tests_that_exist() -> None:
-    """Case 5 belongs to what is not built yet: the gateway."""
     rows = dict(re.findall(r"^\| (\d+) \| (.*) \|$", page("cases.md"), flags=re.MULTILINE))
-    assert set(map(int, rows)) == {*range(1, 34), 43, 45, 46, 47, 49, 50, 51, *range(60, 72)}
+    assert set(map(int, rows)) == {*range(1, 48), 49, 50, 51, 58, *range(60, 72)}
     named = {number: re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", row) for number, row in rows.items()}
-    assert {number for number, tests in named.items() if not tests} == {"5"}
+    assert all(named.values()), named
     known = {(place, function.name) for place, tree in below("tests") for function in functions(tree)}
     assert not [f"{number}: {one}" for number, tests in named.items() for one in tests if one not in known]
 

@@ -14,13 +14,15 @@ from sayso.errors import ConfigurationError
 from sayso.logs import configure_logs
 from sayso.settings import load_settings
 
-ROLES = ("subscribers", "worker")
-GARBAGE_THRESHOLDS = (20_000, 20, 50)
-"""Objects between two collections: an event makes thousands that live for a moment, and hardly a cycle."""
+ROLES = ("subscribers", "worker", "gateway")
+GARBAGE_THRESHOLDS = (20_000, 5, 5)
+"""Objects between two collections: an event makes thousands that live for a moment, and few cycles. Those that there are (event loops,
+tracebacks) must not pile up until the 50th collection of the middle generation: that took an hour, and megabytes.
+"""
 
 
 def serve(roles: Annotated[list[str], typer.Argument(help=f"One or more of: {', '.join(ROLES)}.")]) -> None:
-    """Run subscribers, worker, or both, until SIGTERM. The sidecar's ports come from DAPR_GRPC_PORT and APP_PORT."""
+    """Run these processes until SIGTERM. The sidecar's ports come from DAPR_GRPC_PORT and APP_PORT."""
     unknown = [role for role in roles if role not in ROLES]
     if unknown:
         raise ConfigurationError(f'no role "{unknown[0]}"; valid: {", ".join(ROLES)}')
@@ -30,6 +32,8 @@ def serve(roles: Annotated[list[str], typer.Argument(help=f"One or more of: {', 
     configure_logs(settings.log_format)
     if roles == ["subscribers"]:
         from sayso_subscribers.process import run  # noqa: PLC0415 - a role loads only what it needs
+    elif roles == ["gateway"]:
+        from sayso_gateway.process import run  # noqa: PLC0415
     else:
         from sayso_worker.process import run  # noqa: PLC0415
     _leave_modules_alone()

@@ -47,7 +47,7 @@ class Desk:
     def _only_sender(self, event_type: str) -> str:
         able = {
             key.sender for key in self.senders.keys.values() if key.can_sign and event_type in self.senders.rules[key.sender].types
-        }
+        } - {self.stack.settings.gateway.sender}  # that key is for who is logged in there
         if len(able) == 1:
             return able.pop()
         if able:

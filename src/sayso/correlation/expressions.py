@@ -1,6 +1,6 @@
-"""CEL expressions over an event, compiled once.
+"""CEL expressions over an event, compiled once; over a webhook's `body` and `headers` too.
 
-In: text of an expression with one variable, `event` (source, id, type, subject, data, and the extension attributes).
+In: text of an expression with one variable, `event` (source, id, type, subject, data, and the extension attributes), or with others.
 Out: a compiled expression; evaluating it gives a plain value or raises `MalformedError`. Wrong names and syntax show at load.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 from cel_expr_python import cel
@@ -16,20 +17,25 @@ from cel_expr_python import cel
 from sayso.contracts.cloudevent import IncomingEvent
 from sayso.errors import MalformedError
 
-_ENVIRONMENT = cel.NewEnv(variables={"event": cel.Type.Map(cel.Type.STRING, cel.Type.DYN)})
+EVENT = ("event",)
+
+
+@cache
+def _environment(names: tuple[str, ...]) -> Any:
+    return cel.NewEnv(variables={name: cel.Type.Map(cel.Type.STRING, cel.Type.DYN) for name in names})
 
 
 class Expression:
     """One compiled CEL expression. `ValueError` at construction says what is wrong with the text."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, names: tuple[str, ...] = EVENT) -> None:
         self.text = text
         if not text.strip():
             raise ValueError("the expression is empty")
         try:
-            self._compiled = _ENVIRONMENT.compile(text)
+            self._compiled = _environment(names).compile(text)
         except RuntimeError as error:
-            raise ValueError(complaint(error)) from error
+            raise ValueError(complaint(error, names=names)) from error
 
     def returns_boolean(self) -> bool:
         """Whether the type checker knows, or cannot exclude, a boolean."""
@@ -41,8 +47,12 @@ class Expression:
 
     def evaluate(self, view: dict[str, Any]) -> Any:
         """The expression's value for `view`, made by `view_of`; `MalformedError` when it has none."""
+        return self.evaluate_on({"event": view})
+
+    def evaluate_on(self, views: dict[str, Any]) -> Any:
+        """The same for other variables, each in CEL's types (`in_cel_types`)."""
         try:
-            value = self._compiled.eval(data={"event": view})
+            value = self._compiled.eval(data=views)
             plain = value.plain_value() if value.type() != cel.Type.ERROR else value.value()
         except RuntimeError as error:
             raise MalformedError(f"`{self.text}`: {complaint(error)}") from error
@@ -100,7 +110,7 @@ PREFIXES = ("INVALID_ARGUMENT: ", "NOT_FOUND: ", "UNKNOWN: ", "ERROR: ", "<input
 WORDS = (
     (r'Key not found in map : (".*")$', r"{subject} has no \1"),
     (r".*Applying SELECT to non-message type.*", "a field is asked of something that is no object, or is missing"),
-    (r"undeclared reference to '(.+?)'.*", r'there is no "\1"; an expression knows {knows} and the functions of CEL'),
+    (r"undeclared reference to '(.+?)'.*", r'there is no "\1"; an expression knows {names} and the functions of CEL'),
     (r"Syntax error: mismatched input '<EOF>'.*", "it ends too early"),
     (r"Syntax error: missing '(.+?)' at '<EOF>'.*", r"a `\1` is missing at the end"),
     (r"Syntax error: [a-z ]+:? '(.*?)'(?: expecting.*)?$", r"`\1` is not understood here"),
@@ -135,8 +145,9 @@ TYPES = {
 }
 
 
-def complaint(error: object, *, subject: str = "the event", knows: str = "`event`") -> str:
+def complaint(error: object, *, subject: str = "the event", names: tuple[str, ...] = EVENT) -> str:
     """What is wrong, in words for who writes bindings or policies, and at which character."""
+    known = ", ".join(f"`{name}`" for name in names)
     line = str(error).strip().splitlines()[0][:COMPLAINT_CHARACTERS_MAX]
     for prefix in PREFIXES:
         line = line.removeprefix(prefix)
@@ -147,5 +158,5 @@ def complaint(error: object, *, subject: str = "the event", knows: str = "`event
         kinds = " and ".join(TYPES.get(kind.strip(), kind.strip()) for kind in overload[2].split(","))
         line = f"`{OPERATORS.get(overload[1], overload[1])}` does not go with {kinds}; convert with string(…), int(…) or double(…)"
     for pattern, ours in WORDS:
-        line = re.sub(pattern, ours.format(subject=subject, knows=knows), line)
+        line = re.sub(pattern, ours.replace("{subject}", subject).replace("{names}", known), line)
     return f"at character {place[2]}: {line}" if place else line

@@ -27,6 +27,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sayso.errors import ConfigurationError, TransientError
 from sayso.ledger.in_sight import NOW, NOW_IN_SIGHT
 from sayso.ledger.prepared import Prepared, prepared
+from sayso.ledger.turn import Turn
 
 T = TypeVar("T")
 GROUP_COMMIT_MAX = 256
@@ -246,6 +247,7 @@ class _GroupCommit:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._turn = Turn(str(engine.url.database))
         self._connection: Connection | None = None
         self._queue: queue.SimpleQueue[tuple[Work[Any], Future[Any]] | None] = queue.SimpleQueue()
         self._closing = threading.Lock()
@@ -272,6 +274,7 @@ class _GroupCommit:
             self._serve()
         finally:
             self._disconnect()
+            self._turn.close()
 
     def _serve(self) -> None:
         stopping = False
@@ -279,34 +282,33 @@ class _GroupCommit:
             first = self._queue.get()
             if first is None:
                 return
-            batch = [first]
-            while len(batch) < GROUP_COMMIT_MAX:
-                try:
-                    item = self._queue.get_nowait()
-                except queue.Empty:
-                    break
-                if item is None:
-                    stopping = True
-                    break
-                batch.append(item)
-            self._commit(batch)
+            with self._turn.taken():
+                batch = [first]
+                while len(batch) < GROUP_COMMIT_MAX:
+                    try:
+                        item = self._queue.get_nowait()
+                    except queue.Empty:
+                        break
+                    if item is None:
+                        stopping = True
+                        break
+                    batch.append(item)
+                answers = self._commit(batch)
+            for (_, future), (value, failure) in zip(batch, answers, strict=True):
+                if failure is None:
+                    future.set_result(value)
+                else:
+                    future.set_exception(failure)
 
-    def _commit(self, batch: list[tuple[Work[Any], Future[Any]]]) -> None:
+    def _commit(self, batch: list[tuple[Work[Any], Future[Any]]]) -> list[Answer]:
         try:
             with _translated():
                 if self._connection is None:
                     self._connection = self._engine.connect()
-                answers = self._work(self._connection, [work for work, _ in batch])
+                return self._work(self._connection, [work for work, _ in batch])
         except BaseException as error:  # noqa: BLE001 - nothing was committed: everyone who waits must know
             self._disconnect()
-            for _, future in batch:
-                future.set_exception(error)
-            return
-        for (_, future), (value, failure) in zip(batch, answers, strict=True):
-            if failure is None:
-                future.set_result(value)
-            else:
-                future.set_exception(failure)
+            return [(None, error)] * len(batch)
 
     def _disconnect(self) -> None:
         """After a failure the next batch begins with a fresh connection."""

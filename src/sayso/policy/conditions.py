@@ -27,9 +27,10 @@ DIGITS_MAX = 15
 REQUESTER = {"id": False, "known": True, "name": False, "manager": False, "groups": True, "roles": True}
 """What is known of the requester, and whether it is always there."""
 
+NAMES = ("request", "requester", "numbers")
 _MAP = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
-_ENVIRONMENT = cel.NewEnv(variables={"request": _MAP, "requester": _MAP, "numbers": _MAP})
-_in_words = partial(complaint, subject="it", knows="`request`, `requester`, `numbers`")
+_ENVIRONMENT = cel.NewEnv(variables=dict.fromkeys(NAMES, _MAP))
+_in_words = partial(complaint, subject="it", names=NAMES)
 _TEXTS = re.compile(r"""r?("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')""")
 _NUMBER = re.compile(r"(?<![\w.])(\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
 

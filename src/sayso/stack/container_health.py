@@ -1,4 +1,4 @@
-"""The health check of a container: `python -m sayso.stack.container_health subscribers|worker|partners`.
+"""The health check of a container: `python -m sayso.stack.container_health subscribers|worker|gateway|partners`.
 
 In: the name of the process, DAPR_HTTP_PORT. Out: exit code 0 when it is ready; otherwise 1 and one line that says why not.
 The same probes that `sayso up` waits for.
@@ -10,7 +10,7 @@ import asyncio
 import os
 import sys
 
-from sayso.stack.app_processes import PARTNERS_PORT
+from sayso.stack.app_processes import GATEWAY_PORT, PARTNERS_PORT
 from sayso.stack.probes import answer_of, http_ok
 from sayso.stack.sidecar import sidecar_ready, worker_connected
 
@@ -21,6 +21,7 @@ def main(process: str) -> int:
     probe = {
         "subscribers": sidecar_ready(dapr_port, frozenset()),
         "worker": worker_connected(dapr_port),
+        "gateway": http_ok(GATEWAY_PORT, "/health"),
         "partners": http_ok(PARTNERS_PORT, "/health"),
     }[process]
     reason = asyncio.run(answer_of(probe))

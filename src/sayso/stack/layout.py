@@ -34,6 +34,7 @@ class App(DaprModel):
     app_id: str = Field(alias="appID", pattern=r"^[a-z0-9][a-z0-9-]*$")
     directory: Path = Field(alias="appDirPath")
     app_port: int = Field(50051, alias="appPort")
+    """0: its sidecar never calls it."""
     app_protocol: str = Field("grpc", alias="appProtocol")
     grpc_port: int = Field(50001, alias="daprGRPCPort")
     http_port: int = Field(3500, alias="daprHTTPPort")

@@ -7,6 +7,7 @@ Invariant: nothing is started here; the folders that hold data are made.
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from types import MappingProxyType
 import psutil
 from pydantic import BaseModel, ConfigDict
 
-from sayso.stack.app_processes import PARTNERS_PORT, app_processes, local_services
+from sayso.stack.app_processes import GATEWAY_PORT, GATEWAY_ROLE, PARTNERS_PORT, app_processes, local_services
 from sayso.stack.cached_install import Progress
 from sayso.stack.control_plane import PLACEMENT_PORT, SCHEDULER_PORT, placement, scheduler
 from sayso.stack.kafka import DEFAULT_PORT as KAFKA_PORT
@@ -31,11 +32,13 @@ from sayso.stack.toxiproxy import NAME as TOXIPROXY
 from sayso.stack.toxiproxy import Proxies, install_toxiproxy
 from sayso.stack.valkey import DEFAULT_PORT as VALKEY_PORT
 from sayso.stack.valkey import valkey
+from sayso.webhook_sources import make_local_secrets, read_webhooks
 
 OUTBOUND_TOPICS = frozenset(
     {"approval-requests", "refusals", "outcomes", "alerts", "payment-commands", "deadletters", "audit-anchors"}
 )
 SUBSCRIBERS_ROLE = "subscribers"
+LOCAL_GATEWAY: Mapping[str, str] = MappingProxyType({"SAYSO_GATEWAY__DEVELOPMENT_LOGIN": "true"})
 METRICS_PORTS: Mapping[str, int] = MappingProxyType({SUBSCRIBERS_ROLE: 9464, "worker": 9465})
 
 
@@ -147,8 +150,11 @@ class StackPlan:
         for replica in self._replicas:
             replica.metrics = {role: self._ports.take(port) for role, port in METRICS_PORTS.items()}
 
-        apps = load_layout(options.project, options.broker, options.ledger)
+        every = load_layout(options.project, options.broker, options.ledger)
+        apps = [app for app in every if GATEWAY_ROLE not in app.processes()]
+        gateways = [app for app in every if app not in apps][:1]
         self._at = [SidecarPorts.of(app, self._ports) for _ in self._replicas for app in apps]
+        self.gateway_port = self._ports.take(GATEWAY_PORT) if gateways else 0
         self._add_storage()
         control_plane = self._add_control_plane()
         self.partners_url = self._add_services()
@@ -157,6 +163,9 @@ class StackPlan:
             for app in apps:
                 sidecar_name = "daprd" if len(apps) == 1 else f"daprd-{app.app_id}"
                 self._add_app(app, next(places), replica, control_plane, sidecar_name)
+        for app in gateways:  # one for all replicas: it keeps nothing
+            token = {"DAPR_API_TOKEN": secrets.token_hex(32)}
+            self._add_app(app, SidecarPorts.of(app, self._ports), self._replicas[0], control_plane, f"daprd-{GATEWAY_ROLE}", token)
 
     def state(self) -> StackState:
         """The state before anything runs."""
@@ -172,6 +181,7 @@ class StackPlan:
             kafka_brokers=self.kafka_brokers,
             ledger_url=self.ledger_url,
             partners_url=self.partners_url,
+            gateway_url=f"http://{HOST}:{self.gateway_port}" if self.gateway_port else "",
             app_port=self._at[0].app,
             dapr_http_port=self._at[0].http,
             dapr_grpc_port=self._at[0].grpc,
@@ -235,20 +245,47 @@ class StackPlan:
         return at
 
     def _add_services(self) -> str:
-        specs, urls = local_services(
-            self._options.project, self._options.config_dir, self._options.data, self._ports, self._at[0].http
-        )
+        reached: dict[str, dict[str, str]] = {"": {"DAPR_HTTP_ENDPOINT": f"http://{HOST}:{self._at[0].http}"}}
+        if self.gateway_port:
+            reached |= self._webhook_addresses()
+        specs, urls = local_services(self._options.project, self._options.config_dir, self._options.data, self._ports, reached)
         self.specs += specs
         return urls.get("partners", f"http://{HOST}:{PARTNERS_PORT}")
 
-    def _add_app(self, app: App, at: SidecarPorts, replica: Replica, control_plane: ControlPlane, sidecar_name: str) -> None:
+    def _webhook_addresses(self) -> dict[str, dict[str, str]]:
+        """For each source of webhooks.yaml whose secret is in the state folder: what its sender on this machine has to know."""
+        found = read_webhooks(self._options.config_dir)
+        if found is None:
+            return {}
+        sources, file = found
+        make_local_secrets(sources, self._options.state_dir)
+        return {
+            name: {
+                "{NAME}_WEBHOOK_URL": f"http://{HOST}:{self.gateway_port}/webhooks/{name}",
+                "{NAME}_WEBHOOK_SECRET": source.secrets[0].read(file, ("webhooks", name, "secrets", 0), self._options.state_dir),
+            }
+            for name, source in sources.webhooks.items()
+            if source.secrets[0].state_file is not None
+        }
+
+    def _add_app(
+        self,
+        app: App,
+        at: SidecarPorts,
+        replica: Replica,
+        control_plane: ControlPlane,
+        sidecar_name: str,
+        token: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         storage = self._names(Layer.STORAGE)
         databases = tuple(name for name in storage if name in ("postgresql", TOXIPROXY))
-        self.specs += app_processes(app, at, self._app_environment(replica), after=databases, named=replica.named)
-        needed = (*storage, "placement", "scheduler")
+        environment = {**self._app_environment(replica), **token}
+        self.specs += app_processes(app, at, environment, after=databases, named=replica.named, gateway_port=self.gateway_port)
+        needed = (*storage, "placement", "scheduler") if at.app else storage
         topics = self._subscriptions if SUBSCRIBERS_ROLE in app.processes() else frozenset()
         name = replica.named(sidecar_name)
-        self.specs.append(sidecar(self._runtime.daprd, name, app, at, control_plane, self._ports, replica.components, needed, topics))
+        variables = {**replica.components, **token}
+        self.specs.append(sidecar(self._runtime.daprd, name, app, at, control_plane, self._ports, variables, needed, topics))
 
     def _app_environment(self, replica: Replica) -> dict[str, str]:
         return {
@@ -258,6 +295,7 @@ class StackPlan:
             "SAYSO_CONFIG_DIR": str(self._options.config_dir),
             **{name: value for name, value in replica.components.items() if name == "SAYSO_REDIS_HOST"},
             **{f"SAYSO_METRICS__{role.upper()}_PORT": str(port) for role, port in replica.metrics.items()},
+            **({"SAYSO_GATEWAY__PORT": str(self.gateway_port), **LOCAL_GATEWAY} if self.gateway_port else {}),
             **self._options.environment,
         }
 

@@ -13,11 +13,13 @@ from typing import Any
 
 from sayso.stack.layout import App
 from sayso.stack.ports import HOST, Ports
-from sayso.stack.probes import get, get_json
+from sayso.stack.probes import get, get_json, http_ok
 from sayso.stack.process import Layer, Probe, ProcessSpec
 
 MAX_BODY_SIZE = "4Mi"
 SHUTDOWN_SECONDS = 3
+OUTBOUND_HEALTH = "/v1.0/healthz/outbound"
+"""Answered without a token."""
 
 
 @dataclass(frozen=True)
@@ -25,17 +27,19 @@ class SidecarPorts:
     """Where the app and its sidecar meet."""
 
     app: int
+    """0 when the sidecar never calls the app."""
     http: int
     grpc: int
 
     @classmethod
     def of(cls, app: App, ports: Ports) -> SidecarPorts:
         """The ports that dapr.yaml names, or free ones."""
-        return cls(ports.take(app.app_port), ports.take(app.http_port), ports.take(app.grpc_port))
+        return cls(ports.take(app.app_port) if app.app_port else 0, ports.take(app.http_port), ports.take(app.grpc_port))
 
     def environment(self) -> dict[str, str]:
         """What the Dapr SDK and the app read."""
-        return {"APP_PORT": str(self.app), "DAPR_HTTP_PORT": str(self.http), "DAPR_GRPC_PORT": str(self.grpc)}
+        ports = {"DAPR_HTTP_PORT": str(self.http), "DAPR_GRPC_PORT": str(self.grpc)}
+        return ports | ({"APP_PORT": str(self.app)} if self.app else {})
 
 
 @dataclass(frozen=True)
@@ -57,12 +61,18 @@ def sidecar(
     after: tuple[str, ...],
     topics: frozenset[str],
 ) -> ProcessSpec:
-    """The daprd of this app. Ready when it can be called, the app's subscriptions are live and its actors can run."""
+    """The daprd of this app. Ready when it can be called, the app's subscriptions are live and its actors can run.
+
+    Without an app channel it has no subscriptions, and no placement and scheduler either: it can publish, and run no workflow.
+    """
+    channel = [("--app-port", str(at.app)), ("--app-protocol", app.app_protocol), ("--app-channel-address", HOST)]
+    actors = [
+        ("--placement-host-address", f"{HOST}:{control_plane.placement_port}"),
+        ("--scheduler-host-address", f"{HOST}:{control_plane.scheduler_port}"),
+    ]
     options: list[tuple[str, str]] = [
         ("--app-id", app.app_id),
-        ("--app-port", str(at.app)),
-        ("--app-protocol", app.app_protocol),
-        ("--app-channel-address", HOST),
+        *(channel + actors if at.app else []),
         ("--dapr-http-port", str(at.http)),
         ("--dapr-grpc-port", str(at.grpc)),
         ("--dapr-listen-addresses", HOST),
@@ -70,8 +80,6 @@ def sidecar(
         ("--dapr-internal-grpc-listen-address", HOST),
         ("--metrics-port", str(ports.take())),
         ("--metrics-listen-address", HOST),
-        ("--placement-host-address", f"{HOST}:{control_plane.placement_port}"),
-        ("--scheduler-host-address", f"{HOST}:{control_plane.scheduler_port}"),
         ("--max-body-size", MAX_BODY_SIZE),
         ("--dapr-graceful-shutdown-seconds", str(SHUTDOWN_SECONDS)),
         ("--log-level", app.log_level),
@@ -85,7 +93,7 @@ def sidecar(
         # Without DAPR_HOST_IP daprd tells placement the address of the first network card.
         environment={**environment, "DAPR_HOST_IP": HOST},
         address=f"{HOST}:{at.grpc}, http {at.http}",
-        probe=sidecar_ready(at.http, topics),
+        probe=sidecar_ready(at.http, topics) if at.app else http_ok(at.http, OUTBOUND_HEALTH),
         layer=Layer.SIDECAR,
         after=after,
         stop_seconds=SHUTDOWN_SECONDS + 5.0,
@@ -96,7 +104,7 @@ def sidecar_ready(http_port: int, topics: frozenset[str]) -> Probe:
     """Ready when outbound calls work, every one of `topics` is subscribed, and placement and scheduler are connected."""
 
     async def probe() -> str:
-        status = (await get(http_port, "/v1.0/healthz/outbound")).status_code
+        status = (await get(http_port, OUTBOUND_HEALTH)).status_code
         if not 200 <= status < 300:
             return f"starting (health answers {status})"
         return missing_in(await get_json(http_port, "/v1.0/metadata"), topics)

@@ -74,6 +74,8 @@ class StackState(BaseModel):
     kafka_brokers: str = ""
     ledger_url: str
     partners_url: str
+    gateway_url: str = ""
+    """Empty in a stack without a gateway."""
     app_port: int
     dapr_http_port: int
     dapr_grpc_port: int

@@ -153,6 +153,8 @@ class MemoryPublisher:
 
     def __init__(self) -> None:
         self.published: list[tuple[str, str, dict[str, Any]]] = []
+        self.bodies: list[bytes] = []
+        """The same, as they were given."""
         self._lock = threading.Lock()
 
     def publish(self, topic: str, messages: Sequence[Message]) -> dict[int, str]:
@@ -160,6 +162,7 @@ class MemoryPublisher:
         if sum(len(message.body) for message in messages) > CALL_BYTES_MAX:
             raise TransientError(f"publishing to {topic} failed: larger than max")
         with self._lock:
+            self.bodies += [message.body for message in messages]
             self.published += [(topic, message.key, json.loads(message.body)) for message in messages]
         return {}
 

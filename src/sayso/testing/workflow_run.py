@@ -94,6 +94,11 @@ class WorkflowRun:
         self._answer_calls()
 
     @property
+    def timers(self) -> int:
+        """How many have been made and have not fired."""
+        return len(self._timers)
+
+    @property
     def has_ended(self) -> bool:
         """Whether the workflow has returned, failed or been terminated."""
         return self.status in ENDED.values()

@@ -13,14 +13,16 @@ REPOSITORY = Path(__file__).parents[3]
 @pytest.mark.parametrize("broker", ["valkey", "kafka"])
 @pytest.mark.parametrize("ledger", ["sqlite", "postgresql"])
 def test_each_pair_of_broker_and_ledger_has_its_components(broker: Broker, ledger: LedgerKind) -> None:
-    (app,) = load_layout(REPOSITORY, broker, ledger)
+    app, gateway = load_layout(REPOSITORY, broker, ledger)
     broker_folder = {"valkey": "redis", "kafka": "kafka"}[broker]
     state_folder = {"sqlite": "state-redis", "postgresql": "state-postgresql"}[ledger]
     assert [path.name for path in app.resources] == ["common", broker_folder, state_folder]
+    assert [path.name for path in gateway.resources] == [broker_folder]
 
 
 def test_serve_with_two_roles_is_two_processes() -> None:
-    (app,) = load_layout(REPOSITORY, "valkey", "sqlite")
+    app, gateway = load_layout(REPOSITORY, "valkey", "sqlite")
+    assert gateway.processes().keys() == {"gateway"}
     assert app.processes() == {
         "subscribers": (sys.executable, "-m", "sayso.cli.main", "serve", "subscribers"),
         "worker": (sys.executable, "-m", "sayso.cli.main", "serve", "worker"),
@@ -28,9 +30,10 @@ def test_serve_with_two_roles_is_two_processes() -> None:
 
 
 def test_the_local_configuration_is_laid_over_the_common_one() -> None:
-    (app,) = load_layout(REPOSITORY, "valkey", "sqlite")
+    app, gateway = load_layout(REPOSITORY, "valkey", "sqlite")
     components = REPOSITORY / "components"
     assert app.configurations() == (components / "common/configuration.yaml", components / "local/configuration.yaml")
+    assert gateway.configurations() == (components / "gateway/configuration.yaml", components / "local/configuration.yaml")
 
 
 def project(folder: Path, text: str) -> Path:

@@ -26,6 +26,13 @@ def test_an_order_of_exactly_the_threshold_needs_approval(open_order: Any, cost:
     assert open_order(cost=cost).run.status == "RUNNING"
 
 
+def test_one_timer_is_enough_to_wait_for_a_decision_and_a_withdrawal(open_order: Any) -> None:
+    case = open_order()
+    assert case.run.timers == 1
+    case.receive(case.event("withdraw_requested", order_id="PO-1", requester="mallory", reason="mine now"))
+    assert (case.run.status, case.run.timers) == ("RUNNING", 1)
+
+
 def test_an_approved_order_is_placed_then_paid_then_complete(open_order: Any) -> None:
     case = open_order()
     case.approve("bob")

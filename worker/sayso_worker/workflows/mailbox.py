@@ -1,9 +1,10 @@
 """The mailbox: several event names and one deadline, nothing lost, order kept, each event at most once.
 
 A wait that lost a `when_any` and was dropped would swallow the next event of its name (tests/integration/test_dapr_facts.py), so there
-is at most one a name, kept until it completes. Waits are made late, and their own time-outs are the deadline: each wait and each timer
-is a job of the scheduler, which costs more than a turn of the workflow. The engine buffers what comes meanwhile, in order; a wait with
-no time at all takes it from there and makes no timer. An event that nobody asks for yet is kept until somebody does.
+is at most one a name, kept until it completes. Waits are made late, and the time-out of one of them is the deadline: the SDK makes a
+timer for every wait, also for one without end, and each timer is a job of the scheduler, which costs more than a turn of the workflow.
+The engine buffers what comes meanwhile, in order; a wait with no time at all takes it from there and makes no timer. An event that
+nobody asks for yet is kept until somebody does.
 
 A workflow that continues as new goes on with the same mailbox: what it has seen and kept is in the next run's input (`Carried`), and
 what the engine has buffered comes after it.
@@ -16,12 +17,15 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dapr.ext.workflow import when_any
+from dapr.ext.workflow._durabletask.task import CompletableTask
 
 from sayso.contracts.workflow_io import RaisedEvent
 from sayso_worker.workflows.journal import Journal, Yields
 
 AT_ONCE = timedelta(0)
 SOON = timedelta(milliseconds=1)
+ONE_TIMER = "one-timer"
+"""The patch since which only one wait of several has a timer."""
 DIRECT_MAX = 1_000
 """How many identities of events that were raised past the ledger, which has no quota for them, the next run gets to know."""
 
@@ -39,6 +43,8 @@ class Mailbox:
         self._until = journal.now
         self._is_over = True
         self._timer: Any = None
+        self._has_one_timer = len(self._names) > 1 and journal.ctx.is_patched(ONE_TIMER)
+        self._limits: dict[str, datetime] = {}
         journal.leftovers = self._leftovers
 
     def wait_until(self, deadline: datetime, grace: timedelta = AT_ONCE) -> None:
@@ -84,17 +90,35 @@ class Mailbox:
         self._pending.clear()
 
     def _waits_with_timer(self, names: Collection[str]) -> list[Any]:
-        """One wait a name, at least one of which ends at the deadline; a timer if all were made for a later one."""
-        left = max(self._until - self._journal.now, SOON)
+        """One wait a name, one of which ends at the deadline (before `ONE_TIMER`: all that are made now); else a timer."""
+        if self._timer is not None and self._timer.is_complete:
+            self._timer = None
         asked = [name for name in self._names if name in names]
         missing = [name for name in asked if name not in self._pending]
         for name in missing:
-            self._pending[name] = self._journal.ctx.wait_for_external_event(name, timeout=left)
-        if self._timer is not None and self._timer.is_complete:
-            self._timer = None
-        if not missing and self._timer is None:
-            self._timer = self._journal.ctx.create_timer(left)
+            if self._has_one_timer and self._is_limited(asked):
+                self._pending[name] = self._wait_without_timer(name)
+            else:
+                self._pending[name] = self._journal.ctx.wait_for_external_event(name, timeout=self._left)
+                self._limits[name] = self._until
+        if not missing and not (self._has_one_timer and self._is_limited(asked)) and self._timer is None:
+            self._timer = self._journal.ctx.create_timer(self._left)
         return [self._pending[name] for name in asked] + ([self._timer] if self._timer is not None else [])
+
+    @property
+    def _left(self) -> timedelta:
+        return max(self._until - self._journal.now, SOON)
+
+    def _is_limited(self, asked: Iterable[str]) -> bool:
+        """Whether one of these waits ends at the deadline."""
+        ends = (self._limits.get(name) for name in asked if name in self._pending)
+        return self._timer is not None or self._until in ends
+
+    def _wait_without_timer(self, name: str) -> Any:
+        """The SDK has no public way to wait without one; monitors and withdrawals on the stack hold it to this one."""
+        wait: Any = CompletableTask()
+        self._journal.ctx._pending_events.setdefault(name.casefold(), []).append(wait)
+        return wait
 
     def _collect(self) -> None:
         """Take in what has arrived. While the workflow was busy that may be several names: then the ledger's order holds.

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from sayso.cli.demo.broker import connect
+from sayso.cli.demo.payment_system import payment_system_of
 from sayso.cli.demo.stage import Stage
 from sayso.cli.demo.story import Order, play
 from sayso.cli.output import err, out, print_json
@@ -24,7 +25,8 @@ def perform(*, as_json: bool) -> None:
     console = err() if as_json else out()
     broker = connect(stack.state) if stack.state is not None else None
     publisher, ledger = stack.publisher(), stack.ledger()
-    stage = Stage(console, ledger, publisher, broker, partial(sign_where_needed, stack))
+    payments = payment_system_of(stack.state) if stack.state is not None else None
+    stage = Stage(console, ledger, publisher, broker, partial(sign_where_needed, stack), payments)
     how = broker.how if broker is not None else "a Dapr app's publish call"
     console.print(f"The demo on {_stack_in_words(stack)}. Other systems publish with {how}.", markup=False)
     started = time.monotonic()

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.text import Text
 
 from sayso.cli.demo.broker import BrokerClient
+from sayso.cli.demo.payment_system import PaymentSystem
 from sayso.cli.event_files import members
 from sayso.cli.json_text import compact
 from sayso.cli.output import printable
@@ -49,6 +50,8 @@ class Stage:
     broker: BrokerClient | None
     sign: Callable[[str, bytes, CaseView], bytes] = lambda _topic, body, _case: body
     """What another system does with its decision about a case before it publishes it."""
+    payment_system: PaymentSystem | None = None
+    """Where the stack has a gateway that it can send webhooks to."""
     told: list[dict[str, Any]] = field(default_factory=list)
 
     def heading(self, text: str) -> None:

@@ -11,6 +11,7 @@ from decimal import Decimal
 from uuid import uuid4
 
 from sayso.cli.demo.stage import MissedError, Stage, foreign_event
+from sayso.contracts.cloudevent import IncomingEvent, parse_event
 from sayso.ledger.queries.events import find_events
 from sayso.ledger.queries.views import CaseView
 
@@ -94,14 +95,33 @@ def _signed(stage: Stage, order: Order, body: bytes) -> bytes:
 
 
 def _pay(stage: Stage, order: Order) -> CaseView:
-    stage.heading("The payment system captures the money and says so on `payments`")
-    event, body = foreign_event("/payments", PAYMENT, order.payment)
-    since = stage.publish("payments", order.order_id, body)
+    event, since = _sent_as_webhook(stage, order) if stage.payment_system is not None else _put_on_topic(stage, order)
     used, took = stage.event_in(event, ("consumed", "refused"), since)
     if used.state != "consumed":
         raise MissedError(f"the payment was {used.state}: {used.reason}")
     stage.happened(f"the workflow woke up again; event {used.number} {used.state}: {used.reason}", took)
     return _ended(stage, order, since)
+
+
+def _put_on_topic(stage: Stage, order: Order) -> tuple[IncomingEvent, float]:
+    stage.heading("The payment system captures the money and says so on `payments`")
+    event, body = foreign_event("/payments", PAYMENT, order.payment)
+    return event, stage.publish("payments", order.order_id, body)
+
+
+def _sent_as_webhook(stage: Stage, order: Order) -> tuple[IncomingEvent, float]:
+    system = stage.payment_system
+    assert system is not None
+    stage.heading("The payment system captures the money, and sends the gateway a signed webhook that says so")
+    since = time.monotonic()
+    system.capture(order.order_id, order.payment)
+    told, took = stage.wait(f"the webhook about {order.order_id}", lambda _: system.told(order.order_id), since)
+    stage.happened(f"signed webhook accepted by {told.address}: event {told.event_id} is on topic `payments`", took)
+    kept, _ = stage.wait(
+        f"event {told.event_id} in the ledger", lambda tx: next(iter(find_events(tx, told.event_id, told.source)), None), since
+    )
+    stage.event(kept.original)
+    return parse_event(kept.original), since
 
 
 def _ended(stage: Stage, order: Order, since: float) -> CaseView:

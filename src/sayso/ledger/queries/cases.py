@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, func, or_, select, true
+from sqlalchemy import ColumnElement, Row, Select, and_, func, or_, select, true
 
 from sayso.config_file import did_you_mean
 from sayso.contracts.cases import Outcome
@@ -33,9 +33,18 @@ def status_filter(status: str | None) -> ColumnElement[bool]:
     return cases.c.outcome == status
 
 
-def list_cases(tx: Transaction, condition: ColumnElement[bool], workflow: str | None = None, limit: int = 20) -> list[CaseView]:
-    """The latest cases, newest first."""
+def list_cases(
+    tx: Transaction,
+    condition: ColumnElement[bool],
+    workflow: str | None = None,
+    limit: int = 20,
+    after: tuple[int, str] | None = None,
+) -> list[CaseView]:
+    """The latest cases, newest first; `after` the one that was opened at that time (ms) and has that instance id."""
     query = select(cases).where(condition).order_by(cases.c.opened_at_ms.desc(), cases.c.instance_id).limit(limit)
+    if after is not None:
+        opened = cases.c.opened_at_ms
+        query = query.where(or_(opened < after[0], and_(opened == after[0], cases.c.instance_id > after[1])))
     return _views(tx, tx.all(query.where(cases.c.workflow == workflow) if workflow else query))
 
 

@@ -61,9 +61,11 @@ class DeadFilter:
         return and_(*parts)
 
 
-def list_dead(tx: Transaction, wanted: DeadFilter, limit: int) -> list[EventView]:
-    """The latest of them, newest first."""
+def list_dead(tx: Transaction, wanted: DeadFilter, limit: int, before: int | None = None) -> list[EventView]:
+    """The latest of them (`before` this number), newest first."""
     query = select(events).where(wanted.condition()).order_by(events.c.seq.desc()).limit(limit)
+    if before is not None:
+        query = query.where(events.c.seq < before)
     return [event_view(row) for row in tx.all(query)]
 
 

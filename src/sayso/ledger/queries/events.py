@@ -36,8 +36,10 @@ class EventDetail:
     dead_letters: list[OutgoingView]
 
 
-def list_events(tx: Transaction, state: str | None = None, topic: str | None = None, limit: int = 20) -> list[EventView]:
-    """The latest events, newest first; `ConfigurationError` for a state that does not exist."""
+def list_events(
+    tx: Transaction, state: str | None = None, topic: str | None = None, limit: int = 20, before: int | None = None
+) -> list[EventView]:
+    """The latest events (`before` this number), newest first; `ConfigurationError` for a state that does not exist."""
     query = select(events).order_by(events.c.seq.desc()).limit(limit)
     if state is not None:
         states = [each.value for each in EventState]
@@ -46,6 +48,8 @@ def list_events(tx: Transaction, state: str | None = None, topic: str | None = N
         query = query.where(events.c.state == state)
     if topic is not None:
         query = query.where(events.c.topic == topic)
+    if before is not None:
+        query = query.where(events.c.seq < before)
     return [event_view(row) for row in tx.all(query)]
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Column, func, select
+from sqlalchemy import Column, and_, func, or_, select
 
 from sayso.errors import SaysoError
 from sayso.ledger.database import Transaction
@@ -84,8 +84,8 @@ def _counts(tx: Transaction, column: Column[str]) -> dict[str, int]:
     return {row.name: int(row.rows) for row in tx.all(query)}
 
 
-def list_tasks(tx: Transaction, limit: int = 50) -> list[TaskView]:
-    """Open approval tasks, the most urgent first."""
+def list_tasks(tx: Transaction, limit: int = 50, after: tuple[int, str] | None = None) -> list[TaskView]:
+    """Open approval tasks, the most urgent first; `after` the one that is due at that time (ms), of that case."""
     query = (
         select(tasks, cases.c.workflow, cases.c.key, cases.c.input, cases.c.amended)
         .join(cases, cases.c.instance_id == tasks.c.instance_id)
@@ -93,6 +93,9 @@ def list_tasks(tx: Transaction, limit: int = 50) -> list[TaskView]:
         .order_by(tasks.c.due_at_ms, tasks.c.instance_id)
         .limit(limit)
     )
+    if after is not None:
+        due = tasks.c.due_at_ms
+        query = query.where(or_(due > after[0], and_(due == after[0], tasks.c.instance_id > after[1])))
     found = []
     for row in tx.all(query):
         request = current_document(row)["request"]

@@ -5,14 +5,13 @@ In: options. Out: progress on stderr, the report as Markdown on stdout or in `--
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sayso.errors import SaysoError
 from sayso.stack.state import Broker, LedgerKind
+from sayso.testing.command import run, say
 from sayso.testing.fault_run.report import markdown, verdict
 from sayso.testing.fault_run.run import RECORDS, Terms, fault_run
 
@@ -31,24 +30,16 @@ def main(
     """Kill, pause and cut off the real parts under load, then check that nothing was lost and nothing happened twice."""
     folder = state_dir or Path(".sayso") / f"faults-{broker}"
     terms = Terms(broker, ledger, minutes * 60, seed, folder.resolve(), rate, every, replicas)
-    result = fault_run(terms, _say)
+    result = fault_run(terms, say)
     text = markdown(result)
     if report is None:
         print(text)  # noqa: T201 - the answer
     else:
         report.parent.mkdir(parents=True, exist_ok=True)
         report.write_text(text, encoding="utf-8")
-    _say(f"{'all is well' if result.is_well else 'NOT well'}: {verdict(result)}; records: {folder / RECORDS}")
+    say(f"{'all is well' if result.is_well else 'NOT well'}: {verdict(result)}; records: {folder / RECORDS}")
     raise typer.Exit(0 if result.is_well else 1)
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)  # noqa: T201 - progress
-
-
 if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except SaysoError as error:
-        _say(f"error: {error}")
-        sys.exit(error.exit_code)
+    run(main)

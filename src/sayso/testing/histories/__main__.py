@@ -7,14 +7,14 @@ that one anew, which is right only when no case of the old kind can be in flight
 from __future__ import annotations
 
 import json
-import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sayso.errors import ConfigurationError, SaysoError
+from sayso.errors import ConfigurationError
+from sayso.testing.command import run, say
 from sayso.testing.histories.record import record
 from sayso.testing.histories.scenarios import SCENARIOS, Scenario
 from sayso.testing.stack import PROJECT
@@ -31,11 +31,11 @@ def main(
     chosen = _chosen(names or [], folder if missing else None)
     if not chosen:
         for scenario in SCENARIOS:
-            _say(f"{scenario.title}{'' if _file(folder, scenario).exists() else '  (not recorded)'}")
+            say(f"{scenario.title}{'' if _file(folder, scenario).exists() else '  (not recorded)'}")
         return
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="sayso-histories-") as state_dir:
-        for scenario, document in record(chosen, Path(state_dir), _say):
+        for scenario, document in record(chosen, Path(state_dir), say):
             _file(folder, scenario).write_text(json.dumps(document, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
@@ -52,13 +52,5 @@ def _file(folder: Path, scenario: Scenario) -> Path:
     return folder / f"{scenario.title}.json"
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)  # noqa: T201 - progress
-
-
 if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except SaysoError as error:
-        _say(f"error: {error}")
-        sys.exit(error.exit_code)
+    run(main)

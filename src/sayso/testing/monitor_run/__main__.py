@@ -5,14 +5,13 @@ In: options. Out: progress and complaints on stderr, a report in Markdown. Exit 
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sayso.errors import SaysoError
 from sayso.stack.state import Broker, LedgerKind
+from sayso.testing.command import run, say
 from sayso.testing.monitor_run.report import report
 from sayso.testing.monitor_run.run import Terms, monitor_run
 
@@ -26,21 +25,13 @@ def main(
     out: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("docs/proof/monitors.md"),
 ) -> None:
     """Run one monitor for thousands of checks, and compare its alerts with its target's own log."""
-    result = monitor_run(Terms(iterations, state_dir.resolve(), seed, broker, ledger), _say)
+    result = monitor_run(Terms(iterations, state_dir.resolve(), seed, broker, ledger), say)
     for complaint in result.wrong:
-        _say(complaint)
+        say(complaint)
     out.write_text(report(result), encoding="utf-8")
-    _say(f"{result.checks} checks, {sum(result.alerts.values())} alerts, {len(result.wrong)} complaints; see {out}")
+    say(f"{result.checks} checks, {sum(result.alerts.values())} alerts, {len(result.wrong)} complaints; see {out}")
     raise typer.Exit(1 if result.wrong else 0)
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)  # noqa: T201 - progress
-
-
 if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except SaysoError as error:
-        _say(f"error: {error}")
-        sys.exit(error.exit_code)
+    run(main)

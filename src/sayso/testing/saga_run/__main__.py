@@ -5,14 +5,13 @@ In: options. Out: progress and complaints on stderr, the numbers on stdout. Exit
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sayso.errors import SaysoError
 from sayso.stack.state import Broker, LedgerKind
+from sayso.testing.command import run, say
 from sayso.testing.saga_run.run import Terms, saga_run
 
 
@@ -25,9 +24,9 @@ def main(
     state_dir: Annotated[Path, typer.Option(help="Folder of data and logs.")] = Path(".sayso/sagas"),
 ) -> None:
     """Run sagas that fail at every step and in every undo, kill the worker between steps, and check the partner's books."""
-    result = saga_run(Terms(range(first, first + seeds), state_dir.resolve(), wave, broker, ledger), _say)
+    result = saga_run(Terms(range(first, first + seeds), state_dir.resolve(), wave, broker, ledger), say)
     for complaint in result.wrong:
-        _say(complaint)
+        say(complaint)
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in sorted(result.outcomes.items()))
     print(  # noqa: T201 - the answer
         f"{sum(result.outcomes.values())} sagas of {seeds} seeds in {result.seconds:.0f} s: {outcomes}; {result.effects} effects; "
@@ -38,13 +37,5 @@ def main(
     raise typer.Exit(1 if result.wrong else 0)
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)  # noqa: T201 - progress
-
-
 if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except SaysoError as error:
-        _say(f"error: {error}")
-        sys.exit(error.exit_code)
+    run(main)

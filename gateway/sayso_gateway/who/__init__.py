@@ -1,0 +1,1 @@
+"""Who calls: a person, the roles that the person has, and how that was shown."""
