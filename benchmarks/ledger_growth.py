@@ -69,7 +69,7 @@ class Mill:
         self.ledger = ledger
         self.engine = MemoryEngine(WORKFLOWS, activities)
         self._driver = Driver(ledger, self.engine, settings)
-        router = Router(ledger, BINDINGS, unchecked, Rules(settings, read_ledger_id(ledger)), lambda: None)
+        router = Router(ledger, BINDINGS, unchecked, Rules(settings, read_ledger_id(ledger)), lambda _more: None)
         self._lanes = (router, self._driver, OutboxPublisher(ledger, MemoryPublisher(), settings.dispatcher))
 
     def grind(self, cases: int) -> None:

@@ -102,6 +102,17 @@ def refund_without_a_dead_letter(run: Observed) -> None:
     run.late_replies.append(LateReply("refund:5", "refund", "/test", "pay-2"))
 
 
+def fill_a_second_seat(run: Observed) -> None:
+    set_case(run, approvals=2)
+    run.sent.append(sent("yes-2", "approve", actor="bob", sent_at=10.0, accepted_at=11.0))
+    run.states.append(row("yes-2", "consumed"))
+
+
+def ask_on_a_stage(run: Observed, stage: str) -> None:
+    run.published[0] = replace(run.published[0], data={"stage": stage})
+    run.published.append(replace(run.published[0], id=f"{CASE}:requested:again"))
+
+
 BROKEN: dict[str, tuple[str, Callable[[Observed], Any]]] = {
     "an accepted event has no row": ("lost", lambda run: run.states.pop(2)),
     "a malformed message has no row": ("lost", lambda run: run.states.pop(5)),
@@ -131,6 +142,12 @@ BROKEN: dict[str, tuple[str, Callable[[Observed], Any]]] = {
     "the case is open": ("case not ended", lambda run: set_case(run, outcome=None)),
     "completed without a payment": ("wrong outcome", lambda run: set_row(run, 3, state="unclaimed")),
     "approved by a rejection": ("wrong outcome", lambda run: (set_row(run, 1, state="refused"), set_row(run, 2, state="consumed"))),
+    "approved by one where two must approve": ("wrong outcome", lambda run: set_case(run, approvals=2)),
+    "one person fills two seats": ("used twice", fill_a_second_seat),
+    "nobody was asked on a stage": (
+        "lost publication",
+        lambda run: (set_case(run, stages=["approval", "director"]), ask_on_a_stage(run, "approval")),
+    ),
     "two payments used": ("used twice", lambda run: set_row(run, 4, state="consumed")),
     "one event used by two cases": ("used twice", lambda run: run.uses.append(Use("another", "/test", "yes"))),
     "decided by nobody who was asked": ("wrong outcome", lambda run: set_case(run, decided_by="mallory")),

@@ -37,6 +37,13 @@ def test_nothing_is_lost_twice_or_wrong_where_a_policys_plan_decides(seed: int) 
     assert report.outcomes.keys() >= {"approved", "completed", "rejected", "timed_out", "withdrawn"}
 
 
+@pytest.mark.parametrize("seed", [3, 4])
+def test_nobody_fills_two_seats_and_nothing_is_approved_by_too_few(seed: int) -> None:
+    report = simulate(Run(seed, EVENTS, scenario="seats"))
+    assert report.findings == ()
+    assert report.outcomes.keys() >= {"approved", "completed", "rejected", "timed_out", "withdrawn"}
+
+
 def test_a_run_lost_before_its_start_was_known_leads_to_the_same_decision() -> None:
     """In this seed a lost run had used an approval; the next got a later rejection first, and both counted."""
     report = simulate(Run(11, 3_000))

@@ -283,8 +283,9 @@ def test_every_case_names_tests_that_exist() -> None:
     assert not [f"{number}: {one}" for number, tests in named.items() for one in tests if one not in known]
 
 
-def test_every_test_that_the_seed_table_names_exists() -> None:
-    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page("seeds.md"))
+@pytest.mark.parametrize("name", ["seeds.md", "policies.md", "approvals.md"])
+def test_every_test_that_a_table_of_rules_or_facts_names_exists(name: str) -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page(name))
     assert len(named) > 30
     tests = {(place, function.name) for place, tree in below("tests") for function in functions(tree)}
     assert not [f"{place}::{name}" for place, name in named if (place, name) not in tests]

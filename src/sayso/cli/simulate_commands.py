@@ -16,7 +16,7 @@ def simulate(
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many seeds, one after the other.")] = 1,
     ledger: Annotated[str, typer.Option("--ledger", help="memory, sqlite (a file) or postgresql.")] = "memory",
     scenario: Annotated[
-        str, typer.Option("--scenario", help="What it is mostly about: usual, deadlines, collisions, stages or last_steps.")
+        str, typer.Option("--scenario", help="What it is mostly about: usual, deadlines, collisions, stages, seats or last_steps.")
     ] = "usual",
     mutation: Annotated[str | None, typer.Option("--mutation", help="Break the code on purpose; `list` shows the names.")] = None,
     replay: Annotated[Path | None, typer.Option("--replay", help="A file that a failing run has written.")] = None,

@@ -61,6 +61,13 @@ def record_approval(
             _remind(tx, given, plan, state, note, iteration)
 
 
+def by_policy(plan: ApprovalPlan | None) -> dict[str, Any]:
+    """What an audit entry says of the rules by which something happened, and of the request that it is about."""
+    if plan is None:
+        return {}
+    return {"policy": f"{plan.policy} {plan.version}", "policy_hash": plan.policy_hash, "request_hash": plan.request_hash}
+
+
 def _open(tx: Transaction, given: CaseInput, plan: ApprovalPlan, stage: StageState, planned: StagePlan) -> None:
     assert stage.opened_at is not None
     assert stage.due_at is not None
@@ -80,9 +87,7 @@ def _open(tx: Transaction, given: CaseInput, plan: ApprovalPlan, stage: StageSta
         instance_id=given.case.instance_id,
         stage=stage.key,
         asked=_names(planned),
-        policy=f"{plan.policy} {plan.version}",
-        policy_hash=plan.policy_hash,
-        request_hash=plan.request_hash,
+        **by_policy(plan),
     )
     if stage.stranded:
         reason = f"nobody, or too few, can decide on the stage {stage.key}"
@@ -168,6 +173,7 @@ def _tell_votes(tx: Transaction, given: CaseInput, stage: StageState, row: Row[A
             comment=vote.comment,
             stage=stage.key,
             on_behalf_of=vote.on_behalf_of,
+            **by_policy(given.plan.approval),
         )
 
 
@@ -177,7 +183,8 @@ def _tell_end(tx: Transaction, given: CaseInput, stage: StageState, row: Row[Any
     if stage.status is StageStatus.OPEN or told:
         return
     action = f"stage-{stage.status.replace('_', '-')}"
-    audit.record(tx, action, channel="policy", instance_id=given.case.instance_id, stage=stage.key, why=stage.why)
+    known = by_policy(given.plan.approval)
+    audit.record(tx, action, channel="policy", instance_id=given.case.instance_id, stage=stage.key, why=stage.why, **known)
 
 
 def _update(

@@ -18,7 +18,7 @@ from sayso.contracts.signed import request_hash
 from sayso.contracts.workflow_io import CaseInput, CaseRef
 from sayso.correlation.verdict import Resume, Start
 from sayso.ledger import audit
-from sayso.ledger.approvals import record_approval
+from sayso.ledger.approvals import by_policy, record_approval
 from sayso.ledger.claims import keep_large_texts
 from sayso.ledger.database import Transaction
 from sayso.ledger.event_rows import move
@@ -107,7 +107,17 @@ def enter_case(tx: Transaction, case_input: CaseInput, seq: int, rules: Rules, *
     )
     if not automatic:
         ask_for_approval(tx, case_input, tx.now_ms)
-    audit.record(tx, "case-opened", channel=channel, instance_id=case.instance_id, event_seq=seq, workflow=case.workflow, key=case.key)
+    audit.record(
+        tx,
+        "case-opened",
+        channel=channel,
+        instance_id=case.instance_id,
+        event_seq=seq,
+        workflow=case.workflow,
+        key=case.key,
+        requester=case_input.request.get("requester"),
+        **by_policy(case_input.plan.approval),
+    )
     if bind_held_events(tx, case, rules.settings.limits) and "due_at_ms" not in row:
         tx.run(_MAKE_DUE, {"this_case": case.instance_id, "due_at_ms": tx.now_ms})
 

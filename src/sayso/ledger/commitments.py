@@ -13,7 +13,10 @@ import secrets
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-PERSONAL = ("comment", "reason", "why", "on_behalf_of", "to", "holder", "by", "asked", "was", "changes", "result", "error", "words")
+PERSONAL = (
+    *("requester", "asked", "by", "on_behalf_of", "to", "holder"),
+    *("comment", "reason", "why", "was", "changes", "result", "error", "words"),
+)
 """Names in an entry's detail whose values may name persons, or be a person's own words."""
 ACTOR = "actor"
 ERASED = "(erased)"

@@ -52,6 +52,8 @@ CATCHES: Mapping[str, Catch] = MappingProxyType(
         "timer-believed": Catch(1, "wrong outcome", events=200, scenario="deadlines"),
         "no-reconciler": Catch(31, "case not ended"),
         "restarted-without-memory": Catch(31, "wrong outcome"),
+        "one-of-all": Catch(0, "wrong outcome", scenario="seats"),
+        "seats-for-anyone": Catch(0, "wrong outcome", scenario="seats"),
         "no-case-lock": _where_transactions_meet(3, "no final state"),
         "lock-let-go": _where_transactions_meet(9, "no final state"),
         "late-check-outside": _where_transactions_meet(1, "no final state"),

@@ -26,6 +26,9 @@ USED_FOR: dict[str, tuple[tuple[Intent, ...], tuple[Intent, ...]]] = {
     "failed": ((), (Intent.APPROVE,)),
 }
 """Outcome → what its case must have used, and what it may have used besides; each once."""
+GIVEN_UP = ("rejected", "withdrawn", "timed_out")
+"""Where several have to approve, some of them may have, before it ended so."""
+FIRST_STAGE = ("", "first")
 
 DONE_FOR: dict[tuple[str, str], tuple[str, ...]] = {
     ("purchase_order_workflow", "completed"): ("orders.placed",),
@@ -115,19 +118,30 @@ def _check_uses(end: CaseEnd, about: str, uses: list[Sent]) -> Iterator[Finding]
     for intent in needed:
         if not used[intent]:
             yield Finding("wrong outcome", about, f"{end.outcome}, and it used no {intent}")
+    if Intent.APPROVE in needed and 0 < used[Intent.APPROVE] < end.approvals:
+        yield Finding("wrong outcome", about, f"{end.outcome} after {used[Intent.APPROVE]} approvals of {end.approvals}")
+    some = (Intent.APPROVE,) if end.approvals > 1 and end.outcome in GIVEN_UP else ()
     for intent, count in used.items():
-        if intent not in (*needed, *allowed, Intent.AMEND):
+        if intent not in (*needed, *allowed, *some, Intent.AMEND):
             yield Finding("wrong outcome", about, f"{end.outcome}, and it used {intent}")
-        elif count > 1:
+        elif count > (end.approvals if intent == Intent.APPROVE else 1):
             yield Finding("used twice", about, f"it used {count} of {intent}")
+    people = Counter(sent.actor for sent in uses if sent.intent == Intent.APPROVE)
+    for actor, seats in people.items():
+        if seats > 1:
+            yield Finding("used twice", about, f"{actor or 'somebody'} filled {seats} seats")
     actors = {sent.actor for sent in uses if sent.intent in DECISIONS and sent.actor}
     if end.decided_by is not None and actors and end.decided_by not in actors:
         yield Finding("wrong outcome", about, f"decided by {end.decided_by}, and it used the decision of {', '.join(sorted(actors))}")
 
 
+def _was_approved(end: CaseEnd, uses: list[Sent]) -> bool:
+    return sum(sent.intent == Intent.APPROVE for sent in uses) == end.approvals
+
+
 def _placed_first(end: CaseEnd, uses: list[Sent]) -> tuple[str, ...]:
     """Withdrawn when it was approved already: then it was placed, and cancelled."""
-    return ("orders.placed",) if end.outcome == "withdrawn" and any(sent.intent == Intent.APPROVE for sent in uses) else ()
+    return ("orders.placed",) if end.outcome == "withdrawn" and _was_approved(end, uses) else ()
 
 
 def _check_effects(end: CaseEnd, about: str, effects: list[Effect], also: tuple[str, ...]) -> Iterator[Finding]:
@@ -154,7 +168,7 @@ def _check_deadlines(end: CaseEnd, sent_for_key: list[Sent], uses: list[Sent]) -
     about = f"{end.case} ({end.workflow} {end.key})"
     if end.outcome == "timed_out":
         for sent in sent_for_key:
-            if sent.intent in DECISIONS and _surely_within(sent, end.opened_at, end.due_at):
+            if _would_count(sent, uses) and _surely_within(sent, end.opened_at, end.due_at):
                 yield Finding("wrong outcome", about, f"timed out, and {sent.event_id} ({sent.intent}) came in time")
     if end.outcome == "payment_failed" and not any(sent.intent == Intent.PAYMENT_FAILED for sent in uses):
         for sent in sent_for_key:
@@ -163,9 +177,18 @@ def _check_deadlines(end: CaseEnd, sent_for_key: list[Sent], uses: list[Sent]) -
     for sent in uses:
         if sent.intent not in DECISIONS or end.due_at is None or sent.sent_at is None:
             continue
-        waits_for_payment = sent.intent == Intent.WITHDRAW and any(other.intent == Intent.APPROVE for other in uses)
+        waits_for_payment = sent.intent == Intent.WITHDRAW and _was_approved(end, uses)
         if sent.sent_at > end.due_at and not waits_for_payment:
             yield Finding("wrong outcome", about, f"{sent.event_id} ({sent.intent}) was sent after the deadline, and used")
+
+
+def _would_count(sent: Sent, uses: list[Sent]) -> bool:
+    """Whether it decides something at any time before the deadline: the requester's change of mind, and a vote on the first stage
+    until somebody has approved there.
+    """
+    if sent.intent == Intent.WITHDRAW:
+        return True
+    return sent.intent in DECISIONS and sent.stage in FIRST_STAGE and not any(use.intent == Intent.APPROVE for use in uses)
 
 
 def _surely_within(sent: Sent, opened_at: float | None, due_at: float | None) -> bool:

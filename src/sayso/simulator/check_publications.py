@@ -6,7 +6,7 @@ letter; a refund is asked for, once, only if it came too late. Never used and re
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from sayso.simulator.finding import Finding
@@ -63,9 +63,10 @@ def _check_requests(end: CaseEnd, about: str, found: dict[str, Published]) -> It
     """One a stage that was asked: a case that escalates asks twice."""
     stages = () if end.outcome == "auto_approved" else end.stages or [""]
     yield from _exactly(about, "approval request", found, len(stages))
-    for stage in stages if end.stages else ():
+    names = Counter(stage.partition("/")[0] for stage in stages if stage)  # asked again it is another task, of the same name
+    for stage, count in names.items():
         asked = {name: event for name, event in found.items() if event.data["stage"] == stage}
-        yield from _exactly(about, f"approval request for {stage}", asked, 1)
+        yield from _exactly(about, f"approval request for {stage}", asked, count)
 
 
 def _exactly(about: str, what: str, found: dict[str, Published], wanted: int) -> Iterator[Finding]:

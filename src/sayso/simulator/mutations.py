@@ -16,6 +16,8 @@ from typing import Any, cast
 from unittest.mock import patch
 
 import sayso.gate.admission
+import sayso.gate.stages
+import sayso.gate.voting
 import sayso.ledger.cases
 import sayso.ledger.closing
 import sayso.ledger.driving
@@ -27,6 +29,7 @@ import sayso_subscribers.publish
 import sayso_subscribers.receive
 import sayso_subscribers.reconcile
 import sayso_worker.workflows.patterns
+from sayso.contracts.approval_plan import Seat
 from sayso.contracts.cloudevent import IncomingEvent
 from sayso.contracts.workflow_io import ANSWERS_TO, StepInput, call_of
 from sayso.correlation.verdict import Start
@@ -200,6 +203,14 @@ MUTATIONS: Mapping[str, tuple[str, Mutation]] = MappingProxyType(
         "restarted-without-memory": (
             "an instance that is started again does not get what the lost one had used",
             _attribute(sayso.ledger.driving, "_used_before", lambda *_: []),
+        ),
+        "one-of-all": (
+            "one approval is enough where all must approve",
+            _attribute(sayso.gate.stages, "answer_of", lambda _quorum, _seats, answers: answers[-1] if answers else None),
+        ),
+        "seats-for-anyone": (
+            "the gate of stages knows nobody who may not decide",
+            _attribute(sayso.gate.voting, "_seat_for", lambda _plan, _state, _stage, ballot, _now: Seat(holder=ballot.person)),
         ),
         **TRANSACTION_MUTATIONS,
     }

@@ -53,6 +53,8 @@ class Sent:
     sent_at: float | None = None
     accepted_at: float | None = None
     waits_seconds: float | None = None
+    stage: str = ""
+    """On which stage its sender is asked, where a case has several; on the first one people can decide from the beginning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,8 @@ class Use:
 class CaseEnd:
     """How one case stands; `outcome` is None while it is open. `due_at` is the deadline of its decision, where
     known; until `payment_due_at` at least, it waits for its payment. `stages` are those on which people were asked, where known:
-    one that waits longer than the time of its first stage had others after it.
+    one that waits longer than the time of its first stage had others after it. So many `approvals`, by different persons, make it
+    approved.
     """
 
     case: str
@@ -140,6 +143,7 @@ class CaseEnd:
     due_at: float | None = None
     payment_due_at: float | None = None
     stages: list[str] = field(default_factory=list)
+    approvals: int = 1
 
 
 Record = Sent | Effect | Published | DeadLetter | LateReply | FinalState | Use | CaseEnd

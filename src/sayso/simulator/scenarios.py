@@ -34,6 +34,8 @@ class Scenario:
     calm_after_ms: int = 0
     stages: bool = False
     """Whether a policy's plan decides (`policies.py`), and people change their minds."""
+    seats: bool = False
+    """Whether several must approve, one after the other."""
 
 
 USUAL = "usual"
@@ -73,6 +75,7 @@ SCENARIOS: Mapping[str, Scenario] = MappingProxyType(
         "deadlines": DEADLINES,
         "collisions": COLLISIONS,
         "stages": Scenario(beside_deadline=0.4, stages=True),
+        "seats": Scenario(beside_deadline=0.2, stages=True, seats=True),
         "last_steps": LAST_STEPS,
     }
 )

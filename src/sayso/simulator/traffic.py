@@ -10,7 +10,7 @@ import hashlib
 import json
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sayso.simulator.observed import Intent
@@ -23,6 +23,8 @@ AMENDMENTS = {
     APPROVAL: ("requests", "com.acme.request.amended.v1", "description"),
     TASK: ("tasks", "com.acme.task.amended.v1", "title"),
 }
+SEATS = (("bob", "first"), ("carol", "first"), ("dora", "both"), ("dora", "both"), ("emil", "both"), ("emil", "both"))
+"""Who has a seat on which stage (`policies.py`)."""
 TIMEOUTS = {PURCHASE: DAY, APPROVAL: 3 * DAY, TASK: 2 * DAY}
 
 
@@ -41,6 +43,7 @@ class Message:
     key: str = ""
     content: str = ""
     actor: str = ""
+    stage: str = ""
 
     @property
     def digest(self) -> str:
@@ -101,6 +104,9 @@ class Traffic:
 
     def _decisions(self, at_ms: int, workflow: str, key: str) -> Iterator[Message]:
         rng = self._rng
+        if self._scenario.seats:
+            yield from self._votes(at_ms, workflow, key)
+            return
         choices = (Intent.APPROVE, Intent.REJECT, Intent.POWERLESS, Intent.WITHDRAW if workflow == PURCHASE else Intent.APPROVE)
         for number in range(rng.choices((0, 1, 2, 3), self._scenario.decisions)[0]):
             intent = rng.choices(choices, (66, 15, 10, 9))[0]
@@ -113,6 +119,24 @@ class Traffic:
             topic, kind, data = _decision(workflow, key, intent, actor)
             name = f"decide-{key}-{number}"
             yield from self._copies(at_ms + offset, topic, kind, name, data, intent, workflow, key, actor)
+
+    def _votes(self, at_ms: int, workflow: str, key: str) -> Iterator[Message]:
+        """Of those who have a seat, some more than once, in any order; and of those who have none."""
+        rng = self._rng
+        choices = (Intent.APPROVE, Intent.REJECT, Intent.POWERLESS, Intent.WITHDRAW if workflow == PURCHASE else Intent.APPROVE)
+        for number in range(rng.choices((0, 1, 3, 5, 8), (4, 8, 30, 38, 20))[0]):
+            intent = rng.choices(choices, (84, 4, 9, 3))[0]
+            actor, stage = rng.choice(SEATS)
+            if intent is Intent.POWERLESS:
+                actor, stage = rng.choice(("alice", "mallory")), ""
+            topic, kind, data = _decision(workflow, key, Intent.APPROVE if intent is Intent.POWERLESS else intent, actor)
+            beside = rng.random() < self._scenario.beside_deadline
+            offset = TIMEOUTS[workflow] + rng.choice(BESIDE_DEADLINE) if beside else rng.choice(self._scenario.decision_offsets)
+            stage = "" if intent is Intent.WITHDRAW else stage
+            who = "" if intent is Intent.WITHDRAW else actor
+            name = f"decide-{key}-{number}"
+            for message in self._copies(at_ms + offset, topic, kind, name, data, intent, workflow, key, who):
+                yield replace(message, stage=stage)
 
     def _payments(self, at_ms: int, key: str) -> Iterator[Message]:
         rng = self._rng

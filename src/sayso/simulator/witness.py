@@ -7,6 +7,7 @@ only the final states and cases are asked of the ledger, by plain SQL.
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -16,6 +17,7 @@ from sayso.simulator.world import World
 
 HOLD_SECONDS = 7 * 86_400.0
 STATES = "SELECT topic, digest, source, event_id, state, reason, instance_id, identity FROM events"
+STAGES = "SELECT instance_id, stage FROM tasks ORDER BY instance_id, created_at_ms, stage"
 CASES = "SELECT instance_id, workflow, key, generation, outcome, result, opened_at_ms, input FROM cases"
 
 
@@ -42,7 +44,10 @@ def observe(world: World) -> Observed:
     for seq, source, event_id in world.database.rows("SELECT seq, source, event_id FROM events WHERE event_id IS NOT NULL"):
         names[seq] = (source, event_id)
     observed.uses = list(dict.fromkeys(Use(asked.content["case"]["instance_id"], *names[seq]) for asked, seq in _used(world)))
-    observed.cases = [_case(asked_at, *row) for row in world.database.rows(CASES)]
+    stages: dict[str, list[str]] = defaultdict(list)
+    for case, stage in world.database.rows(STAGES):
+        stages[case].append(stage)
+    observed.cases = [_case(asked_at, stages, *row) for row in world.database.rows(CASES)]
     return observed
 
 
@@ -64,6 +69,7 @@ def _sent(world: World) -> Iterator[Sent]:
             accepted=accepted_ms is not None,
             sent_at=None if number in broker.unsure else broker.first_sent_ms[number] / 1000,
             waits_seconds=HOLD_SECONDS,
+            stage=message.stage,
             accepted_at=None if accepted_ms is None or number in broker.unsure else accepted_ms / 1000,
         )
 
@@ -83,6 +89,7 @@ def _dead_letter(letter: dict[str, Any]) -> DeadLetter:
 
 def _case(
     asked_at: dict[str, float],
+    stages: dict[str, list[str]],
     case: str,
     workflow: str,
     key: str,
@@ -104,7 +111,15 @@ def _case(
         opened_at=opened_at,
         due_at=opened_at + plan["approval_timeout_seconds"],
         payment_due_at=asked_at[case] + plan["payment_timeout_seconds"] if case in asked_at else None,
+        stages=stages[case],
+        approvals=_approvals(plan),
     )
+
+
+def _approvals(plan: Any) -> int:
+    """How many have to approve: of each stage one, or all of its seats."""
+    rounds = (plan.get("approval") or {}).get("rounds", ())
+    return sum(len(one["seats"]) if one["quorum"]["kind"] == "all" else 1 for each in rounds for one in each) or 1
 
 
 def _decided_by(result: Any) -> str | None:

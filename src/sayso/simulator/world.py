@@ -21,7 +21,7 @@ from sayso.simulator.engine import SimulatedEngine
 from sayso.simulator.finding import Finding
 from sayso.simulator.instance import Asked
 from sayso.simulator.partners import SimulatedPartners
-from sayso.simulator.policies import OneStage
+from sayso.simulator.policies import OneStage, Seats
 from sayso.simulator.processes import NoticeWitness, SubscribersReplica, Surroundings, WorkerReplica
 from sayso.simulator.publisher import SimulatedPublisher
 from sayso.simulator.scenarios import HOUR, Scenario
@@ -49,6 +49,12 @@ DUE = {
 """What a run that never comes to rest still has to do."""
 
 
+def _policies(scenario: Scenario, settings: Settings) -> SettingsAlone:
+    if scenario.seats:
+        return Seats(settings)
+    return OneStage(settings) if scenario.stages else SettingsAlone()
+
+
 class World:
     """One seed's world; `run` lets everything happen."""
 
@@ -72,7 +78,7 @@ class World:
             self.publisher,
             self.partners,
             bindings,
-            Rules(settings, "51a51a", OneStage(settings) if scenario.stages else SettingsAlone()),
+            Rules(settings, "51a51a", _policies(scenario, settings)),
             settings,
         )
         self.lost_instances = 0

@@ -145,6 +145,23 @@ def test_each_stage_is_a_task_that_shows_its_votes_and_people_are_asked_when_it_
     assert [words for words in wanted if words not in told] == []
 
 
+def test_the_audit_says_who_asked_who_decided_and_by_which_policy_about_which_request(company: Company) -> None:
+    company.begin()
+    assert company.decides("bob") == "consumed"
+    ((opened,), (_, asked), (decided,), (over,)) = map(
+        company.audited, ("case-opened", "stage-opened", "decided-approve", "stage-approved")
+    )
+    assert (opened["requester"], asked["asked"], decided["actor"], decided["channel"]) == (
+        "alice",
+        "dave, erin, frank",
+        "bob",
+        "topic, signed by erp",
+    )
+    about = {name: opened[name] for name in ("policy", "policy_hash", "request_hash")}
+    assert (about["policy"], about["policy_hash"], len(about["request_hash"])) == ("house 1", "0" * 64, 64)
+    assert [{name: entry[name] for name in about} for entry in (asked, decided, over)] == [about] * 3
+
+
 def test_a_refused_decision_goes_back_to_its_sender_with_the_reason(company: Company) -> None:
     company.begin()
     assert company.decides("alice") == "refused"

@@ -99,7 +99,8 @@ def _of_audit(tx: Transaction, case: CaseView) -> Iterator[Entry]:
             said = f"{entry.actor} decided: {verb}{stage}{place}{comment} (through {entry.channel})"
             yield Entry(entry.at, "decision", said, row.event_seq)
             continue
-        detail = "; ".join(f"{name}: {value}" for name, value in entry.detail.items() if value is not None)
+        told = {name: value for name, value in entry.detail.items() if value is not None and not name.endswith("_hash")}
+        detail = "; ".join(f"{name}: {value}" for name, value in told.items())
         yield Entry(entry.at, "audit", f"{entry.action} by {entry.actor} ({entry.channel}): {detail}", row.event_seq)
 
 

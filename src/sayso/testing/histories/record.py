@@ -24,11 +24,12 @@ from sayso.contracts.catalog import EVENT_TYPES
 from sayso.engine import DaprEngine
 from sayso.errors import TransientError
 from sayso.ledger import Ledger
-from sayso.ledger.schema import cases
+from sayso.ledger.planning import current_document
+from sayso.ledger.schema import cases, tasks
 from sayso.stack.runtime_build import RUNTIME_VERSION
 from sayso.testing.demo_signer import DemoSigner
 from sayso.testing.foreign_client import foreign_client_of
-from sayso.testing.histories.scenarios import APPROVAL, HASTY, Scenario
+from sayso.testing.histories.scenarios import APPROVAL, HASTY, STAGED, Scenario
 from sayso.testing.stack import StackHandle, running_stack
 
 T = TypeVar("T")
@@ -40,10 +41,15 @@ STACKS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         HASTY: {
             "SAYSO_APPROVAL__TIMEOUT": "PT6S",
             "SAYSO_TASK__MANAGER_TIMEOUT": "PT6S",
+            "SAYSO_TASK__TOTAL_TIMEOUT": "PT9S",
             "SAYSO_PURCHASE__APPROVAL_TIMEOUT": "PT6S",
             "SAYSO_PURCHASE__PAYMENT_TIMEOUT": "PT3S",
             "SAYSO_ORDER__APPROVAL_TIMEOUT": "PT6S",
             "SAYSO_ESCALATION__TIMEOUT": "PT6S",
+        },
+        STAGED: {
+            "SAYSO_POLICIES__USE": '{"purchase_order_workflow": "purchase_bands"}',
+            "SAYSO_TASK__MANAGER_TIMEOUT": "PT3S",
         },
     }
 )
@@ -93,12 +99,15 @@ class _Recorder:
         for send in scenario.sends:
             if send.when is not None:
                 self._waits(key, send.when)
+            if send.asked is not None:
+                self._asks(key, send.asked)
             if send.when == APPROVAL and scenario.refuse is not None:
                 self._use_up(key, scenario.refuse)
             partners = self._state.partners_url or ""
             data = json.loads(json.dumps(send.data).replace("{key}", key).replace("{partners}", partners))
             event = {"specversion": "1.0", "id": secrets.token_hex(8), "source": "/histories", "type": send.type, "data": data}
             topic = EVENT_TYPES[send.type].topic
+            self._look_at(key)
             self._broker.send(topic, self._signer.sign(topic, json.dumps(event).encode()))
         case = self._until(key, "its end", lambda case: case.phase == "closed")
         if case.outcome != scenario.outcome:
@@ -130,6 +139,17 @@ class _Recorder:
 
     def _waits(self, key: str, stage: str) -> None:
         self._until(key, stage, lambda case: case.phase == "running" and case.stage == stage)
+
+    def _asks(self, key: str, stage: str) -> None:
+        query = select(tasks.c.stage).join(cases, cases.c.instance_id == tasks.c.instance_id)
+        mine = query.where(cases.c.key == key, tasks.c.stage == stage, tasks.c.state == "open")
+        _eventually(lambda: self._ledger.read(lambda tx: tx.one(mine)), f"somebody is asked on {stage} of {key}")
+
+    def _look_at(self, key: str) -> None:
+        """What is decided now is decided about the request as its case has it."""
+        case = self._case(key)
+        if case is not None and case.phase == "running":
+            self._signer.remember(case.workflow, case.key, current_document(case)["request"])
 
     def _case(self, key: str) -> Row[Any] | None:
         return self._ledger.read(lambda tx: tx.one(select(cases).where(cases.c.key == key)))

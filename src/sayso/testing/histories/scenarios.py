@@ -12,19 +12,22 @@ from typing import Any
 APPROVAL, PAYMENT = "waits for approval", "waits for payment"
 NOT_ALLOWED = "http://169.254.169.254/"
 HASTY = "hasty"
-"""The stack whose deadlines are a few seconds away; on the other one nothing ends by itself."""
+"""The stack whose deadlines are a few seconds away; on the patient one nothing ends by itself."""
+STAGED = "staged"
+"""The stack on which purchases are decided in stages by several people, and a task soon goes to the director."""
 
 
 @dataclass(frozen=True)
 class Send:
     """One event. `{key}` in its data stands for the case's key, `{partners}` for the address of the partner service.
 
-    `when` is the stage in which the case must be before.
+    `when` is what the case must wait for before, `asked` the stage of its policy's plan on which people must be asked.
     """
 
     type: str
     data: dict[str, Any]
     when: str | None = None
+    asked: str | None = None
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,21 @@ def _monitor(kind: str, verb: str, when: str | None = None, **fields: Any) -> Se
     return Send(f"com.acme.{kind}-monitor.{verb}.v1", {"job_id": "{key}", **fields}, when)
 
 
+def _large() -> Send:
+    """Of two persons, then the director."""
+    data = {"order_id": "{key}", "cost": "12000.00", "currency": "EUR", "product": "Press", "quantity": 1, "requester": "alice"}
+    return Send("com.acme.purchase.requested.v1", data)
+
+
+def _vote(field_name: str, by: str, stage: str, *, approved: bool = True) -> Send:
+    data = {field_name: "{key}", "approved": approved, "approver": by, "reason": "as discussed"}
+    return Send("sayso.approval.decided.v1", data, asked=stage)
+
+
+def _changed(matter: str, verb: str, field_name: str, when: str = APPROVAL, **fields: Any) -> Send:
+    return Send(f"com.acme.{matter}.{verb}.v1", {field_name: "{key}", "requester": "alice", **fields}, when=when)
+
+
 def _decided(workflow: str, field_name: str, *, approved: bool = True) -> Send:
     data = {"workflow": workflow, field_name: "{key}", "approved": approved, "approver": "carol", "reason": "as discussed"}
     return Send("sayso.approval.decided.v1", data, when=APPROVAL)
@@ -149,6 +167,65 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("task_approval_workflow", "rejected", "rejected", (_task(), _decision("task_id", approved=False))),
     Scenario("task_approval_workflow", "timed_out", "timed_out", (_task(),), stack=HASTY),
     Scenario("task_approval_workflow", "failed", "failed", (_task(), _decision("task_id")), refuse="assign_task"),
+    # By a policy's plan. Those above are of before there were policies, when the settings alone decided.
+    Scenario("approval_workflow", "by_policy", "approved", (_request(), _decision("request_id"))),
+    Scenario("approval_workflow", "by_policy_rejected", "rejected", (_request(), _decision("request_id", approved=False))),
+    Scenario("approval_workflow", "by_policy_timed_out", "timed_out", (_request(),), stack=HASTY),
+    Scenario("approval_workflow", "by_policy_withdrawn", "withdrawn", (_request(), _changed("request", "withdrawn", "request_id"))),
+    Scenario(
+        "approval_workflow",
+        "by_policy_amended",
+        "approved",
+        (
+            _request(),
+            _changed("request", "amended", "request_id", changes={"amount": "1900"}),
+            _vote("request_id", "carol", "approval/2"),
+        ),
+    ),
+    Scenario("purchase_order_workflow", "by_policy", "completed", (_purchase(), _decision("order_id"), _paid())),
+    Scenario(
+        "purchase_order_workflow",
+        "by_policy_withdrawn_unpaid",
+        "withdrawn",
+        (_purchase(), _decision("order_id"), _changed("purchase", "withdrawn", "order_id", PAYMENT, reason="found some")),
+    ),
+    Scenario(
+        "purchase_order_workflow",
+        "by_three_people",
+        "completed",
+        (
+            _large(),
+            _vote("order_id", "carol", "finance"),
+            _vote("order_id", "alice", "finance"),
+            _vote("order_id", "erin", "finance"),
+            _vote("order_id", "dave", "director"),
+            Send(
+                "com.acme.payment.captured.v1",
+                {"order_id": "{key}", "payment_id": "pay-1", "amount": "12000.00", "currency": "EUR"},
+                when=PAYMENT,
+            ),
+        ),
+        stack=STAGED,
+    ),
+    Scenario(
+        "purchase_order_workflow",
+        "by_three_people_amended",
+        "rejected",
+        (
+            _large(),
+            _vote("order_id", "carol", "finance"),
+            _changed("purchase", "amended", "order_id", changes={"cost": "13000.00"}),
+            _vote("order_id", "carol", "finance/2"),
+            _vote("order_id", "bob", "finance/2"),
+            _vote("order_id", "dave", "director/2", approved=False),
+        ),
+        stack=STAGED,
+    ),
+    Scenario("task_approval_workflow", "by_policy", "approved", (_task(), _decision("task_id"))),
+    Scenario("task_approval_workflow", "by_director", "approved", (_task(), _vote("task_id", "dave", "director")), stack=STAGED),
+    Scenario("task_approval_workflow", "by_policy_timed_out", "timed_out", (_task(),), stack=HASTY),
+    Scenario("request_escalation", "by_policy", "approved", (_escalation(), _decided("request_escalation", "request_id"))),
+    Scenario("order_saga", "by_policy", "completed", (_order("1200.00"), _decided("order_saga", "order_id"))),
     Scenario("task_processing_saga", "completed", "completed", (_submitted(),)),
     Scenario("task_processing_saga", "compensated", "compensated", (_submitted(),), faults=(_refused("dashboard"),)),
     Scenario(
