@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -105,7 +106,8 @@ def test_a_crashed_process_waits_for_the_one_that_it_needs_before_it_starts_agai
         broker, sidecar = supervisor.states
         for process in (broker, sidecar):
             assert process.pid is not None
-            psutil.Process(process.pid).kill()
+            with suppress(psutil.NoSuchProcess):  # it may only now have looked for the flag
+                psutil.Process(process.pid).kill()
         await until(lambda: broker.restarts == 1 and sidecar.restarts > 0)
         await until(lambda: sidecar.status is ProcessStatus.READY)
         assert broker.status is ProcessStatus.READY
