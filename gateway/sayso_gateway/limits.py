@@ -53,6 +53,10 @@ SINGLE = frozenset(
 """Sent twice, nobody can say which counts."""
 
 
+class SenderGoneError(Exception):
+    """Half a request is none: an event of what has come would take the id from the whole one, which is sent again."""
+
+
 @dataclass
 class Bucket:
     """Tokens that come back steadily: at most two seconds' worth."""
@@ -121,6 +125,8 @@ class Limits:
         except TimeoutError:
             await problem(408, f"the body did not come within {BODY_SECONDS:g} seconds")(scope, receive, answering)
             return
+        except SenderGoneError:
+            return
         if body is None:
             await problem(413, f"a body may have {self._settings.body_bytes_max} bytes")(scope, receive, answering)
             return
@@ -178,14 +184,14 @@ def _hosts(settings: GatewaySettings, origin: str) -> frozenset[str]:
 
 
 async def _body(receive: Receive, bytes_max: int) -> bytes | None:
-    """The whole body; None when it is too long. A sender that goes away has sent nothing."""
+    """The whole body; None when it is too long; `SenderGoneError` when its rest will not come."""
     parts: list[bytes] = []
     size = 0
     more = True
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
-            return b""
+            raise SenderGoneError
         part = message.get("body", b"")
         size += len(part)
         if size > bytes_max:
