@@ -13,6 +13,8 @@ import pytest
 from gateway_server import Gateway, gateway_with
 from webhook_senders import githubs
 
+from sayso_gateway.bridge import routes
+
 DATA = Path(__file__).parent / "data" / "github-webhooks.json.xz"
 SECRET = "It's a Secret to Everybody"
 WEBHOOKS = """
@@ -45,6 +47,7 @@ def payloads() -> tuple[tuple[str, bytes], ...]:
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GITHUB_SECRET", SECRET)
+        patch.setattr(routes, "FORGED_A_SECOND", 10_000)  # each is to be refused for what it is, not for how many there are
         with gateway_with(WEBHOOKS, tmp_path_factory.mktemp("config")) as running:
             yield running
 
@@ -67,5 +70,5 @@ def test_none_of_them_is_taken_once_a_byte_of_it_is_changed(gateway: Gateway) ->
         headers = githubs(SECRET, body, time.time())
         place = number * 7919 % len(body)
         changed = body[:place] + bytes([body[place] ^ 1]) + body[place + 1 :]
-        assert gateway.post("/webhooks/github", changed, headers).status_code in (401, 429)  # 429: too many that are forged
+        assert gateway.post("/webhooks/github", changed, headers).status_code == 401
     assert len(gateway.broker.published) == before
