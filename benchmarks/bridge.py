@@ -42,6 +42,7 @@ SOURCE = """
 """
 CONNECTIONS = 32
 TYPE = "com.acme.payment.authorized.v1"
+POLL_SECONDS = 0.1
 START_SECONDS = 30.0
 
 
@@ -198,7 +199,7 @@ def wait_for(port: int) -> None:
     while time.monotonic() < deadline:
         if any(each.laddr.port == port and each.status == psutil.CONN_LISTEN for each in psutil.net_connections("tcp4")):
             return
-        time.sleep(0.1)
+        time.sleep(POLL_SECONDS)
     raise SaysoError(f"nobody listens on {port}")
 
 
