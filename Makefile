@@ -1,6 +1,6 @@
 # Two commands do it all on a fresh machine: `make run` and `make test`.
 SHELL := /bin/bash
-PYTHON ?= python3
+PYTHON ?=
 BIN := .venv/bin
 SAYSO := $(BIN)/sayso
 PYTEST := $(BIN)/python -m pytest
