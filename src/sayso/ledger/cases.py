@@ -27,7 +27,7 @@ from sayso.ledger.outbox import moment, notify, publish
 from sayso.ledger.planning import Policies, SettingsAlone, about, with_approval
 from sayso.ledger.quotas import CaseQuota
 from sayso.ledger.schema import case_keys, cases, events, tasks
-from sayso.ledger.statements import locked, upsert
+from sayso.ledger.statements import fixed, locked, upsert
 from sayso.ledger.states import EventState
 from sayso.ledger.tombstones import PrunedCase, pruned_case
 from sayso.policy import POLICIES, STAGE, in_words, passes_by_itself
@@ -44,8 +44,13 @@ class Rules:
 
 
 def lock_case_key(tx: Transaction, workflow: str, key: str) -> int:
-    """Lock (workflow, key) until the transaction ends; returns how many cases it has had."""
-    found = tx.one(_lock_key(tx.dialect), {"workflow": workflow, "key": key, "generations": 0})
+    """Lock (workflow, key) until the transaction ends; returns how many cases it has had.
+
+    On SQLite the transaction has all of it locked: a key that is there already is only read.
+    """
+    found = tx.one(_KNOWN_KEY, {"workflow": workflow, "key": key}) if tx.dialect == "sqlite" else None
+    if found is None:
+        found = tx.one(_lock_key(tx.dialect), {"workflow": workflow, "key": key, "generations": 0})
     assert found is not None
     return int(found.generations)
 
@@ -202,6 +207,7 @@ _INSERT_TASK = insert(tasks)
 _COUNT_GENERATION = update(case_keys).where(
     case_keys.c.workflow == bindparam("this_workflow"), case_keys.c.key == bindparam("this_key")
 )
+_KNOWN_KEY = select(case_keys.c.generations).where(case_keys.c.workflow == bindparam("workflow"), case_keys.c.key == bindparam("key"))
 _CASE_OF = select(cases).where(
     cases.c.workflow == bindparam("workflow"), cases.c.key == bindparam("key"), cases.c.generation == bindparam("generation")
 )
@@ -221,7 +227,7 @@ def _lock_key(dialect: str) -> Any:
 def _held_events(dialect: str) -> Any:
     query = (
         select(events)
-        .where(events.c.workflow == bindparam("workflow"), events.c.key == bindparam("key"), events.c.state == EventState.HELD.value)
+        .where(events.c.workflow == bindparam("workflow"), events.c.key == bindparam("key"), events.c.state == fixed(EventState.HELD))
         .order_by(events.c.seq)
     )
     return locked(dialect, query)

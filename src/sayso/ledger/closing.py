@@ -19,7 +19,7 @@ from sayso.ledger.database import Transaction
 from sayso.ledger.event_rows import move
 from sayso.ledger.outbox import moment, publish
 from sayso.ledger.schema import cases, events, tasks
-from sayso.ledger.statements import locked
+from sayso.ledger.statements import fixed, locked
 from sayso.ledger.states import MATTERS_TO_A_CASE, EventState
 
 
@@ -78,7 +78,8 @@ def _mark_unclaimed(tx: Transaction, ref: CaseRef) -> None:
 
 
 _UPDATE_CASE = update(cases).where(cases.c.instance_id == bindparam("this_case"))
-_CANCEL_TASKS = update(tasks).where(tasks.c.instance_id == bindparam("this_case"), tasks.c.state == "open").values(state="cancelled")
+_OPEN_TASKS = update(tasks).where(tasks.c.instance_id == bindparam("this_case"), tasks.c.state == fixed("open"))
+_CANCEL_TASKS = _OPEN_TASKS.values(state="cancelled")
 
 
 @cache

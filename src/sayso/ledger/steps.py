@@ -30,7 +30,7 @@ from sayso.ledger.outbox import moment, notify, publish
 from sayso.ledger.planning import current_input
 from sayso.ledger.refusing import WORDS_OF_PEOPLE, tell_refused
 from sayso.ledger.schema import cases, events, steps, tasks
-from sayso.ledger.statements import locked, upsert
+from sayso.ledger.statements import fixed, locked, upsert
 from sayso.ledger.states import MATTERS_TO_A_CASE, EventState
 from sayso.ledger.tombstones import was_pruned
 from sayso.policy import STAGE
@@ -255,7 +255,7 @@ _UNLOOKED_AT = and_(events.c.state == EventState.RECEIVED.value, events.c.attemp
 _UNROUTED = select(events.c.seq).where(_UNLOOKED_AT, events.c.received_at_ms <= bindparam("deadline_ms")).limit(1)
 _EXPIRE_TASKS = (
     update(tasks)
-    .where(tasks.c.instance_id == bindparam("this_case"), tasks.c.state == "open", tasks.c.due_at_ms <= bindparam("due_by_ms"))
+    .where(tasks.c.instance_id == bindparam("this_case"), tasks.c.state == fixed("open"), tasks.c.due_at_ms <= bindparam("due_by_ms"))
     .values(state="expired")
 )
 _INSERT_STEP = insert(steps)
