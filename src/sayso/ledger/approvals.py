@@ -53,6 +53,8 @@ def record_approval(
         planned = stage_plan(plan, stage) if stage.status is not StageStatus.SUPERSEDED else None
         if row is None and planned is not None:
             _open(tx, given, plan, stage, planned)
+            if stage.status is StageStatus.OPEN and not stage.votes and state.outcome is None:
+                continue  # the task is as it was just written
         _tell_votes(tx, given, stage, row)
         _tell_end(tx, given, stage, row)
         _update(tx, given, state, stage, planned, row)
@@ -78,6 +80,7 @@ def _open(tx: Transaction, given: CaseInput, plan: ApprovalPlan, stage: StageSta
         "state": "open",
         "created_at_ms": _ms(stage.opened_at),
         "due_at_ms": _ms(stage.due_at),
+        "votes": "[]",
     }
     tx.run(_INSERT_TASK, values)
     audit.record(

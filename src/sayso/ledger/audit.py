@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from sqlalchemy import insert
 
-from sayso.ledger.commitments import commit
+from sayso.ledger.commitments import as_json, commit
 from sayso.ledger.database import Transaction
 from sayso.ledger.schema import audit
 
@@ -27,8 +26,8 @@ def record(
     **detail: Any,
 ) -> None:
     """Add one entry. `action` is a verb in the past tense, `case-opened`; `detail` is JSON-ready."""
-    text = json.dumps(detail, default=str)
-    salts, commitments = commit(actor, json.loads(text), SYSTEM)
+    text = as_json(detail)
+    salts, commitments = commit(actor, detail, SYSTEM)
     tx.run(
         _INSERT,
         {

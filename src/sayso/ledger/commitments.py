@@ -21,17 +21,25 @@ PERSONAL = (
 ACTOR = "actor"
 ERASED = "(erased)"
 SALT_BYTES = 16
+as_json = json.JSONEncoder(default=str).encode
+"""How an entry's detail is written. What JSON does not know becomes text."""
+_encode_sorted = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
 def commit(actor: str, detail: Mapping[str, Any], system: str) -> tuple[str | None, str | None]:
     """(salts, commitments) of an entry, JSON objects of field → text; None where it has no personal field."""
-    values = {name: detail[name] for name in PERSONAL if detail.get(name) is not None}
+    values = {name: _as_read(detail[name]) for name in PERSONAL if detail.get(name) is not None}
     if actor != system:
         values[ACTOR] = actor
     if not values:
         return None, None
     salts = {name: secrets.token_hex(SALT_BYTES) for name in sorted(values)}
     return written(salts), written({name: commitment(salts[name], values[name]) for name in salts})
+
+
+def _as_read(value: Any) -> Any:
+    """The value as whoever verifies reads it from the entry."""
+    return value if type(value) is str else json.loads(as_json(value))
 
 
 def commitment(salt: str, value: Any) -> str:
@@ -41,7 +49,7 @@ def commitment(salt: str, value: Any) -> str:
 
 def written(value: Any) -> str:
     """JSON in one form, so that any change of its text is a change."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return _encode_sorted(value)
 
 
 def sealed_form(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from sayso.ledger.adopting import DIRECT, OPERATOR
 from sayso.ledger.cases import lock_case_key
 from sayso.ledger.database import Transaction
 from sayso.ledger.outbox import moment
-from sayso.ledger.planning import current_document
+from sayso.ledger.planning import current_documents
 from sayso.ledger.schema import cases, events
 from sayso.ledger.statements import beside_case, lease
 from sayso.ledger.states import EventState
@@ -76,25 +76,27 @@ def lease_jobs(tx: Transaction, lease_ms: int, limit: int) -> list[Job]:
             (*used[row.instance_id], *undelivered[row.instance_id]),
             len(used[row.instance_id]),
             row.run,
-            _only_members_of(row, undelivered[row.instance_id]),
-            _seated(row, (*used[row.instance_id], *undelivered[row.instance_id])),
+            *_who_may_decide(row, used[row.instance_id], undelivered[row.instance_id]),
         )
         for row in leased
     ]
 
 
-def _only_members_of(case: Row[Any], undelivered: list[RaisedEvent]) -> str | None:
-    if not any(event.name in DECISION_EVENTS for event in undelivered):
-        return None
-    plan = json.loads(case.input)["plan"]
-    return str(plan["approver_group"]) if plan.get("approvers_only") else None
+def _who_may_decide(
+    case: Row[Any], used: Sequence[RaisedEvent], undelivered: Sequence[RaisedEvent]
+) -> tuple[str | None, dict[str, tuple[str, ...]] | None]:
+    """`only_members_of` and `seated` of a job that brings a decision."""
+    if not any(event.name in DECISION_EVENTS for event in (*used, *undelivered)):
+        return None, None
+    given = current_documents(case)
+    plan = given[0]["plan"]
+    is_new = any(event.name in DECISION_EVENTS for event in undelivered)
+    group = str(plan["approver_group"]) if is_new and plan.get("approvers_only") else None
+    return group, _seated([each["plan"].get("approval") for each in given])
 
 
-def _seated(case: Row[Any], raised: Sequence[RaisedEvent]) -> dict[str, tuple[str, ...]] | None:
-    """By the plan of today, and by the one that the case was opened with, which a run that begins anew has first."""
-    if not any(event.name in DECISION_EVENTS for event in raised):
-        return None
-    plans = [json.loads(case.input)["plan"].get("approval"), current_document(case)["plan"].get("approval")]
+def _seated(plans: Sequence[dict[str, Any] | None]) -> dict[str, tuple[str, ...]] | None:
+    """By the plan that the case was opened with, which a run that begins anew has first, and by the one of today."""
     found: dict[str, dict[str, None]] = {}
     for plan in plans:
         for stage in all_stages(ApprovalPlan.model_validate(plan)) if plan is not None else ():

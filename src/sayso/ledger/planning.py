@@ -67,13 +67,20 @@ def begun_anew(given: CaseInput, now: datetime, policies: Policies) -> CaseInput
 
 def current_input(case: Row[Any]) -> CaseInput:
     """A case's input, with its request and plan as they are since the last amendment."""
-    return CaseInput.model_validate(current_document(case))
+    if case.amended is None:
+        return CaseInput.model_validate_json(case.input)
+    return CaseInput.model_validate(current_documents(case)[-1])
 
 
 def current_document(case: Row[Any]) -> dict[str, Any]:
     """The same as plain JSON."""
+    return current_documents(case)[-1]
+
+
+def current_documents(case: Row[Any]) -> list[dict[str, Any]]:
+    """A case's input as plain JSON; behind it, if it was amended, the same as it is since."""
     given: dict[str, Any] = json.loads(case.input)
     if case.amended is None:
-        return given
+        return [given]
     amended = json.loads(case.amended)
-    return {**given, "request": amended["request"], "plan": {**given["plan"], "approval": amended["approval"]}}
+    return [given, {**given, "request": amended["request"], "plan": {**given["plan"], "approval": amended["approval"]}}]

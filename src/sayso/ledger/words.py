@@ -6,6 +6,9 @@ neither, and a refusal would be tried again for ever. Events with such text are 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from sqlalchemy import Dialect, Text
 from sqlalchemy.types import TypeDecorator
 
@@ -19,6 +22,16 @@ class Words(TypeDecorator[str]):
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         """See above."""
         del dialect
-        if value is None or (value.isascii() and "\0" not in value):
-            return value
-        return value.replace("\0", "\u2400").encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+        stored: str | None = _storable(value)
+        return stored
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any] | None:
+        """The same without SQLAlchemy's layers: the drivers take text as it is."""
+        del dialect
+        return _storable
+
+
+def _storable(value: Any) -> Any:
+    if value is None or (value.isascii() and "\0" not in value):
+        return value
+    return value.replace("\0", "\u2400").encode("utf-8", "surrogatepass").decode("utf-8", "replace")
