@@ -185,7 +185,9 @@ class Carried(Snapshot):
     """
 
     seen: list[str] = []
-    """Identities of all events that the case was ever given through the ledger, oldest first: each is used at most once."""
+    """Of all events that the case was ever given through the ledger, the beginnings of their identities, oldest first: each is used at
+    most once.
+    """
     seen_direct: list[str] = []
     """The newest of those that were raised past the ledger."""
     kept: list[RaisedEvent] = []

@@ -95,6 +95,11 @@ class LightContext:
         """The SDK's name, which the mailbox withdraws its waits from."""
         return self._waiting
 
+    @property
+    def _received_events(self) -> dict[str, list[Any]]:
+        """The SDK's name, where the mailbox looks before it asks."""
+        return self._early
+
     def raise_event(self, name: str, payload: Any) -> None:
         """An event has come."""
         waiting = self._waiting.get(name.lower())

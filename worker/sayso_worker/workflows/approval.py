@@ -27,14 +27,14 @@ def approval_workflow(ctx: DaprWorkflowContext, raw: dict[str, Any]) -> Yields:
     `change_requested`, and may end `withdrawn` or `cancelled`.
     """
     case_input = CaseInput.model_validate(raw)
-    request = ApprovalRequest.model_validate(case_input.request)
     journal = Journal(ctx, case_input)
+    request = journal.asked(ApprovalRequest)
     if asks_nobody(journal):
         result = {"status": "auto_approved", "request_id": request.request_id, "reason": "Amount below approval threshold"}
         return (yield from journal.close(Closing(outcome=Outcome.AUTO_APPROVED, result=result)))
     mailbox = mailbox_for(journal, "approval_received")
     decision: Decision | Withdrawn | None = yield from request_decision(journal, mailbox, request.requester)
-    request = ApprovalRequest.model_validate(journal.request)
+    request = journal.asked(ApprovalRequest)
     if decision is None:
         return (yield from _timed_out(journal, request))
     if isinstance(decision, Withdrawn):

@@ -33,10 +33,10 @@ def with_front_door(name: str, workflow: Workflow) -> Workflow:
             answer = yield ctx.call_activity("take_case", input=asked.model_dump(mode="json"), retry_policy=STEP_RETRIES)
             if "refused" in answer:
                 raise RefusedError(answer["refused"])
-            given = answer["taken"]
+            case_input = CaseInput.model_validate(answer["taken"])
         elif not is_run_of(ctx.instance_id, case_input.case.instance_id):
             raise RefusedError(f"this input belongs to another case: {case_input.case.instance_id}")
-        return (yield from workflow(ctx, given))
+        return (yield from workflow(ctx, case_input))
 
     enter.__name__ = name
     enter.__doc__ = workflow.__doc__

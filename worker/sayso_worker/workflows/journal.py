@@ -10,11 +10,12 @@ from collections import Counter
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from dapr.ext.workflow import DaprWorkflowContext, RetryPolicy, TaskFailedError
 
 from sayso.contracts.approval_state import ApprovalState
+from sayso.contracts.payload import Payload
 from sayso.contracts.signed import Matter, request_hash
 from sayso.contracts.workflow_io import (
     ANSWERS_TO,
@@ -34,6 +35,7 @@ from sayso.errors import EffectFailedError, SaysoError
 from sayso.gate import UNSTORABLE
 
 Yields = Generator[Any, Any, Any]
+P = TypeVar("P", bound=Payload)
 
 STEP_RETRIES = RetryPolicy(
     first_retry_interval=timedelta(seconds=1),
@@ -100,6 +102,7 @@ class Journal:
         """As it is since it was last amended."""
         self.waited: str | None = None
         """How long an approval waited that timed out, in words, when its policy said so."""
+        self._asked: tuple[dict[str, Any], Payload] | None = None
         self._approval: ApprovalState | None = None
         self._notes: list[ApprovalNote] = []
         self._input = case_input
@@ -113,6 +116,13 @@ class Journal:
         """The workflow's own time: the same in every replay."""
         now: datetime = self.ctx.current_utc_datetime
         return now if now.tzinfo else now.replace(tzinfo=UTC)
+
+    def asked(self, model: type[P]) -> P:
+        """The request as it is now, by its contract."""
+        if self._asked is None or self._asked[0] is not self.request:
+            self._asked = (self.request, model.model_validate(self.request))
+        assert isinstance(self._asked[1], model)
+        return self._asked[1]
 
     def matter(self) -> Matter:
         """What a signed decision has to be about."""

@@ -36,13 +36,13 @@ def order_saga(ctx: DaprWorkflowContext, raw: dict[str, Any]) -> Yields:
     comes later is given back, as its binding says (`on_late`). So whatever comes when, the customer pays once, or not at all.
     """
     case_input = CaseInput.model_validate(raw)
-    order = OrderPlaced.model_validate(case_input.request)
     journal = Journal(ctx, case_input)
+    order = journal.asked(OrderPlaced)
     mailbox = mailbox_for(journal, *EVENTS)
     decision: Decision | None = None
     if not asks_nobody(journal):
         answer: Decision | Withdrawn | None = yield from request_decision(journal, mailbox, order.requester)
-        order = OrderPlaced.model_validate(journal.request)
+        order = journal.asked(OrderPlaced)
         if answer is None:
             return (yield from _close(journal, order, Outcome.TIMED_OUT, "timeout", nobody_decided(journal)))
         if isinstance(answer, Withdrawn):

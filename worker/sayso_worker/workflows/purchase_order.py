@@ -33,13 +33,13 @@ def purchase_order_workflow(ctx: DaprWorkflowContext, raw: dict[str, Any]) -> Yi
     `change_requested`, and may end `cancelled`. `withdraw_requested` counts until the payment, the first irreversible step then.
     """
     case_input = CaseInput.model_validate(raw)
-    order = PurchaseRequested.model_validate(case_input.request)
     journal = Journal(ctx, case_input)
+    order = journal.asked(PurchaseRequested)
     if asks_nobody(journal):
         return (yield from journal.close(Closing(outcome=Outcome.AUTO_APPROVED, result="Auto-approved")))
     mailbox = mailbox_for(journal, *EVENTS)
     decision: Decision | Withdrawn | None = yield from request_decision(journal, mailbox, order.requester)
-    order = PurchaseRequested.model_validate(journal.request)
+    order = journal.asked(PurchaseRequested)
     if decision is None:
         reason = nobody_decided(journal)
         return (yield from _cancel(journal, order, Closing(outcome=Outcome.TIMED_OUT, result="Cancelled", reason=reason)))

@@ -30,13 +30,13 @@ def request_escalation(ctx: DaprWorkflowContext, raw: dict[str, Any]) -> Yields:
     `change_requested`, and may end `withdrawn` or `cancelled`.
     """
     case_input = CaseInput.model_validate(raw)
-    order = EscalationRequested.model_validate(case_input.request)
     journal = Journal(ctx, case_input)
+    order = journal.asked(EscalationRequested)
     if asks_nobody(journal):
         return (yield from _settle(journal, order, "auto_approve_activity", _closing(order, Outcome.AUTO_APPROVED, "auto_approved")))
     mailbox = mailbox_for(journal, EVENT)
     decision: Decision | Withdrawn | None = yield from request_decision(journal, mailbox, order.requester, EVENT)
-    order = EscalationRequested.model_validate(journal.request)
+    order = journal.asked(EscalationRequested)
     if isinstance(decision, Withdrawn):
         closing = _closing(order, decision.outcome, str(decision.outcome), reason=decision.reason)
         return (yield from journal.close(closing))

@@ -27,14 +27,14 @@ def task_approval_workflow(ctx: DaprWorkflowContext, raw: dict[str, Any]) -> Yie
     `change_requested`, and may end `withdrawn` or `cancelled`.
     """
     case_input = CaseInput.model_validate(raw)
-    task = TaskRequested.model_validate(case_input.request)
     journal = Journal(ctx, case_input)
+    task = journal.asked(TaskRequested)
     if asks_nobody(journal):
         closing = _closing(task, Outcome.AUTO_APPROVED, "auto_approved", reason="Low priority")
         return (yield from journal.close(closing))
     mailbox = mailbox_for(journal, "approval_received")
     decision: Decision | Withdrawn | None = yield from request_decision(journal, mailbox, task.requester)
-    task = TaskRequested.model_validate(journal.request)
+    task = journal.asked(TaskRequested)
     if isinstance(decision, Withdrawn):
         return (yield from journal.close(_closing(task, decision.outcome, str(decision.outcome), reason=decision.reason)))
     if decision is None:
