@@ -191,6 +191,8 @@ def main() -> None:
         port=options.port,
         log_level="warning",
         access_log=False,
+        date_header=False,
+        server_header=False,
         timeout_keep_alive=KEEPALIVE_SECONDS,
         timeout_graceful_shutdown=3,
     )

@@ -144,7 +144,7 @@ class DispatcherSettings(Section):
     poll_interval: timedelta = Field(timedelta(milliseconds=200), gt=timedelta(0), description="Fall-back when nothing wakes it.")
     lease: timedelta = Field(timedelta(seconds=20), gt=timedelta(0), description="How long a leased row is left to who leased it.")
     engine_timeout: timedelta = Field(timedelta(seconds=10), gt=timedelta(0), description="Deadline of one call to the engine.")
-    engine_calls: int = Field(8, ge=1, le=64, description="How many engine calls run at the same time.")
+    engine_calls: int = Field(16, ge=1, le=64, description="How many engine calls run at the same time.")
     retry_interval_max: timedelta = Field(timedelta(seconds=15), gt=timedelta(0), description="Longest pause between two attempts.")
 
 
