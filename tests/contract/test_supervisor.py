@@ -1,6 +1,7 @@
 """The supervisor with real processes, without Dapr."""
 
 import asyncio
+import os
 import subprocess
 import sys
 import time
@@ -116,6 +117,17 @@ def test_a_crashed_process_waits_for_the_one_that_it_needs_before_it_starts_agai
     needing = ("sh", "-c", f"test -e {flag} && sleep 1000")
     specs = [spec(tmp_path, "broker", slowly, probe=flag_is_there), spec(tmp_path, "sidecar", needing, after=("broker",))]
     run(specs, tmp_path, story)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has this way of scheduling")
+def test_the_processes_of_a_stack_do_not_interrupt_each_other(tmp_path: Path) -> None:
+    async def story(supervisor: Supervisor, watch: Watch) -> None:
+        await all_ready(supervisor, watch)
+        pid = supervisor.states[0].pid
+        assert pid is not None
+        assert os.sched_getscheduler(pid) == os.SCHED_BATCH
+
+    run([spec(tmp_path, "sleeper")], tmp_path, story)
 
 
 def test_a_higher_layer_stops_before_a_lower_one(tmp_path: Path) -> None:
