@@ -71,11 +71,10 @@ class LastStepExecutor(SteadyExecutor):
     """Runs the turns of one instance, and takes its last step."""
 
     last_steps = LastSteps()
-    _ctx: Any = None
 
-    def execute(self, instance_id: str, old_events: Sequence[Any], new_events: Sequence[Any], propagated_history: Any = None) -> Any:
+    def take_turn(self, instance_id: str, old_events: Sequence[Any], new_events: Sequence[Any], propagated_history: Any) -> Any:
         """As the SDK does; when the last step could be taken, what the workflow did then. Else this turn is as it was before it."""
-        outcome = super().execute(instance_id, old_events, new_events, propagated_history)
+        outcome = super().take_turn(instance_id, old_events, new_events, propagated_history)
         actions = outcome.actions
         taken: list[tuple[str, str]] = []
         while len(taken) < STEPS_MAX and (call := self._last_step(actions)) is not None:
@@ -97,11 +96,6 @@ class LastStepExecutor(SteadyExecutor):
             version_name=outcome.version_name,
             patches=outcome.patches,
         )
-
-    def process_event(self, ctx: Any, event: Any) -> None:
-        """As it is; the SDK keeps the context to itself."""
-        self._ctx = ctx
-        super().process_event(ctx, event)
 
     def _last_step(self, actions: Sequence[Any]) -> Any:
         """The one action, if it calls a step that closes the case, and nothing else depends on who calls it."""

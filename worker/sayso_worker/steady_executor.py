@@ -10,6 +10,8 @@ the gate refuses it with a reason.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from dapr.ext.workflow._durabletask import worker as sdk
@@ -18,12 +20,41 @@ from dapr.ext.workflow._durabletask import worker as sdk
 class SteadyExecutor(sdk._OrchestrationExecutor):
     """Runs the turns of one instance."""
 
+    _ctx: Any = None
+
+    def execute(self, instance_id: str, old_events: Sequence[Any], new_events: Sequence[Any], propagated_history: Any = None) -> Any:
+        """As the SDK does, and leaves nothing behind.
+
+        Context and generator hold each other. What they hold, all that a case knows, would stay until the next garbage collection,
+        with that of hundreds of other turns.
+        """
+        try:
+            return self.take_turn(instance_id, old_events, new_events, propagated_history)
+        finally:
+            _let_go(self._ctx)
+            self._ctx = None
+
+    def take_turn(self, instance_id: str, old_events: Sequence[Any], new_events: Sequence[Any], propagated_history: Any) -> Any:
+        """One turn; the context is there until its end."""
+        return super().execute(instance_id, old_events, new_events, propagated_history)
+
     def process_event(self, ctx: Any, event: Any) -> None:
-        """As the SDK does, but what says nothing new is passed over."""
+        """As the SDK does, but what says nothing new is passed over. The SDK keeps the context to itself."""
+        self._ctx = ctx
         kind = event.WhichOneof("eventType")
         says_nothing = (kind == "executionSuspended" and self._is_suspended) or (kind == "executionResumed" and not self._is_suspended)
         if not says_nothing:
             super().process_event(ctx, _readable(event) if kind == "eventRaised" else event)
+
+
+def _let_go(ctx: Any) -> None:
+    """End the generator, as the garbage collector would: a workflow that does not want to end is none of its business either."""
+    kept = vars(ctx) if ctx is not None else {}
+    generator = kept.get("_generator")
+    kept.clear()
+    if generator is not None:
+        with suppress(Exception):
+            generator.close()
 
 
 def _readable(event: Any) -> Any:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Callable
+from types import GeneratorType
 from typing import Any
 
 import pytest
@@ -12,6 +14,8 @@ from case_run import CaseRun
 from sayso.contracts.taken_in_turn import taken_in
 from sayso.settings import Settings
 from sayso_worker.last_steps import PLACES, REST_SECONDS, SLOW_SECONDS, LastStepExecutor, LastSteps
+from sayso_worker.workflows.journal import Journal
+from sayso_worker.workflows.mailbox import Mailbox
 
 REQUEST = {"request_id": "R-1", "requester": "alice", "amount": "1000", "currency": "USD", "description": "a chair"}
 Open = Callable[..., CaseRun]
@@ -140,3 +144,18 @@ def test_a_service_that_hangs_takes_only_so_many_turns(clock: Clock) -> None:
 @pytest.mark.parametrize("status", [None, "busy", 7, {}, {"done": 3}, {"taken_in_turn": [["no step", {}]]}, {"taken_in_turn": 1}])
 def test_a_custom_status_of_somebody_else_has_no_steps(status: Any) -> None:
     assert taken_in(status) == []
+
+
+def test_a_turn_leaves_nothing_of_its_case_to_the_garbage_collector(open_case: Open) -> None:
+    """Hundreds of turns would wait there, each with all that its case knows: a worker's memory grew with what a monitor had seen."""
+    gc.collect()
+    gc.disable()
+    try:
+        case = open_case()
+        case.approve("bob")
+        assert case.run.status == "COMPLETED"
+        left = [found for found in gc.get_objects() if isinstance(found, Journal | Mailbox | GeneratorType)]
+        assert [found for found in left if not isinstance(found, GeneratorType)] == []
+        assert [found for found in left if isinstance(found, GeneratorType) and found.gi_code.co_name == "approval_workflow"] == []
+    finally:
+        gc.enable()

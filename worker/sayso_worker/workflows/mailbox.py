@@ -12,6 +12,7 @@ what the engine has buffered comes after it.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -48,7 +49,7 @@ class Mailbox:
         self._has_one_timer = len(self._names) > 1 and journal.ctx.is_patched(ONE_TIMER)
         self._limits: dict[str, datetime] = {}
         self._received: dict[str, list[Any]] = journal.ctx._received_events
-        journal.leftovers = self._leftovers
+        journal.leftovers = weakref.WeakMethod(self._leftovers)  # they would hold each other, long after the turn
 
     def wait_until(self, deadline: datetime, grace: timedelta = AT_ONCE) -> None:
         """From now on `next` gives up at `deadline` plus `grace`; what has come by then is given before, even if that has passed."""
