@@ -7,7 +7,7 @@ In: an address. Out: a `Probe`. Invariant: a probe never raises for a server tha
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Mapping
 
 import httpx2
 
@@ -67,13 +67,7 @@ def http_ok(port: int, path: str) -> Probe:
     return probe
 
 
-async def get(port: int, path: str) -> httpx2.Response:
+async def get(port: int, path: str, headers: Mapping[str, str] | None = None) -> httpx2.Response:
     """GET from 127.0.0.1, past any proxy of the environment."""
     async with httpx2.AsyncClient(trust_env=False, timeout=PROBE_SECONDS) as client:
-        return await client.get(f"http://{HOST}:{port}{path}")
-
-
-async def get_json(port: int, path: str) -> dict[str, Any]:
-    """The JSON object at this path."""
-    document: dict[str, Any] = (await get(port, path)).json()
-    return document
+        return await client.get(f"http://{HOST}:{port}{path}", headers=headers)

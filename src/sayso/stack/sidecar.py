@@ -6,20 +6,23 @@ Invariant: everything it listens on is bound to 127.0.0.1.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sayso.errors import ConfigurationError
 from sayso.stack.layout import App
 from sayso.stack.ports import HOST, Ports
-from sayso.stack.probes import get, get_json, http_ok
+from sayso.stack.probes import get, http_ok
 from sayso.stack.process import Layer, Probe, ProcessSpec
 
 MAX_BODY_SIZE = "4Mi"
 SHUTDOWN_SECONDS = 3
 OUTBOUND_HEALTH = "/v1.0/healthz/outbound"
 """Answered without a token."""
+UNAUTHORIZED = 401
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,7 @@ def sidecar_ready(http_port: int, topics: frozenset[str]) -> Probe:
         status = (await get(http_port, OUTBOUND_HEALTH)).status_code
         if not 200 <= status < 300:
             return f"starting (health answers {status})"
-        return missing_in(await get_json(http_port, "/v1.0/metadata"), topics)
+        return missing_in(await _metadata(http_port), topics)
 
     return probe
 
@@ -130,7 +133,17 @@ def worker_connected(http_port: int) -> Probe:
     """Ready when a workflow worker is connected to the sidecar: until then it starts no workflow."""
 
     async def probe() -> str:
-        workflows = (await get_json(http_port, "/v1.0/metadata")).get("workflows") or {}
+        workflows = (await _metadata(http_port)).get("workflows") or {}
         return "" if workflows.get("connectedWorkers", 0) >= 1 else "waits for its connection to daprd"
 
     return probe
+
+
+async def _metadata(http_port: int) -> dict[str, Any]:
+    """What daprd says of itself, to whoever has its token if it wants one (`DAPR_API_TOKEN`)."""
+    token = os.environ.get("DAPR_API_TOKEN")
+    answer = await get(http_port, "/v1.0/metadata", {"dapr-api-token": token} if token else {})
+    if answer.status_code == UNAUTHORIZED:
+        raise ConfigurationError("the sidecar wants a token: set DAPR_API_TOKEN to it here too")
+    document: dict[str, Any] = answer.json()
+    return document
