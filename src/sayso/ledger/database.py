@@ -235,6 +235,7 @@ def _sqlite_engine(url: str) -> Engine:
             "synchronous=FULL",
             "foreign_keys=ON",
             "cache_size=-6000",  # KiB a connection; what it does not hold is a copy away, in the system's cache
+            "wal_autocheckpoint=4000",  # pages, 16 MB: for a checkpoint its writer waits, and one of more pages costs less a page
             "temp_store=MEMORY",  # what a savepoint of a group may have to undo; on disk it was most of what is written
         ):
             connection.execute(f"PRAGMA {pragma}")
