@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
 from dapr.ext.workflow._durabletask import worker as sdk
@@ -48,13 +47,15 @@ class SteadyExecutor(sdk._OrchestrationExecutor):
 
 
 def _let_go(ctx: Any) -> None:
-    """End the generator, as the garbage collector would: a workflow that does not want to end is none of its business either."""
+    """End the generator, and empty the context. A workflow that does not want to end is left to the garbage collector, as all were."""
     kept = vars(ctx) if ctx is not None else {}
     generator = kept.get("_generator")
-    kept.clear()
     if generator is not None:
-        with suppress(Exception):
+        try:
             generator.close()
+        except Exception:  # noqa: BLE001 - its turn is over, and whatever it says now is told to nobody
+            return
+    kept.clear()
 
 
 def _readable(event: Any) -> Any:

@@ -185,9 +185,7 @@ class Carried(Snapshot):
     """
 
     seen: list[str] = []
-    """Of all events that the case was ever given through the ledger, the beginnings of their identities, oldest first: each is used at
-    most once.
-    """
+    """Identities of all events that the case was ever given through the ledger, oldest first: each is used at most once."""
     seen_direct: list[str] = []
     """The newest of those that were raised past the ledger."""
     kept: list[RaisedEvent] = []

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import gc
 import json
+import sys
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
 from types import GeneratorType
 from typing import Any
 
 import pytest
-from case_run import CaseRun
+from case_run import OPENED_AT, CaseRun
 
 from sayso.contracts.taken_in_turn import taken_in
 from sayso.settings import Settings
+from sayso.testing.workflow_run import WorkflowRun
 from sayso_worker.last_steps import PLACES, REST_SECONDS, SLOW_SECONDS, LastStepExecutor, LastSteps
 from sayso_worker.workflows.journal import Journal
 from sayso_worker.workflows.mailbox import Mailbox
@@ -159,3 +163,18 @@ def test_a_turn_leaves_nothing_of_its_case_to_the_garbage_collector(open_case: O
         assert [found for found in left if isinstance(found, GeneratorType) and found.gi_code.co_name == "approval_workflow"] == []
     finally:
         gc.enable()
+
+
+def test_a_workflow_that_does_not_want_to_end_keeps_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "unraisablehook", lambda _: None)  # the garbage collector tells that it ignored its end
+
+    def stubborn(ctx: Any, _input: Any) -> Any:
+        while True:
+            with suppress(BaseException):
+                yield ctx.create_timer(timedelta(days=1))
+
+    run = WorkflowRun(stubborn, {}, {}, instance_id="stubborn", start=OPENED_AT)
+    run.advance(timedelta(days=1))
+    assert run.status == "RUNNING"
+    del run
+    gc.collect()

@@ -96,8 +96,8 @@ class Journal:
         """When the ledger recorded the last step."""
         self.handled = list(self.carried.handled)
         self.handled_direct = list(self.carried.handled_direct)
-        self.leftovers: Callable[[], Callable[[], list[RaisedEvent]] | None] = lambda: None
-        """How to take what the mailbox still keeps, while there is one; asked when the case ends."""
+        self.leftovers: Callable[[], list[RaisedEvent]] = list
+        """Takes what the mailbox still keeps; asked when the case ends."""
         self.request = case_input.request
         """As it is since it was last amended."""
         self.waited: str | None = None
@@ -241,8 +241,7 @@ class Journal:
 
     def _refuse_leftovers(self) -> None:
         """What came through the ledger becomes `unclaimed` there; what was raised past it is only known here."""
-        take = self.leftovers()
-        for event in take() if take is not None else ():
+        for event in self.leftovers():
             if event.seq is None:
                 self.refuse(event, "the case ended without using it")
 

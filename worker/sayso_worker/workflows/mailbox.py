@@ -27,8 +27,6 @@ AT_ONCE = timedelta(0)
 SOON = timedelta(milliseconds=1)
 ONE_TIMER = "one-timer"
 """The patch since which only one wait of several has a timer."""
-MARK_CHARACTERS = 16
-"""What is kept of an identity, a SHA-256 in hex, to know an event again: a monitor carries all that it has seen from run to run."""
 DIRECT_MAX = 1_000
 """How many identities of events that were raised past the ledger, which has no quota for them, the next run gets to know."""
 
@@ -37,19 +35,19 @@ class Mailbox:
     """Made once a workflow, before its first wait. What it keeps when the case ends has not been used (`Journal.leftovers`)."""
 
     def __init__(self, journal: Journal, names: Iterable[str]) -> None:
-        self._journal = journal
+        self._journal: Journal = weakref.proxy(journal)  # it knows the mailbox: they would hold each other, long after the turn
         self._names = list(names)
         self._pending: dict[str, Any] = {}
         self._kept = list(journal.carried.kept)
-        self._seen = dict.fromkeys(map(_mark, journal.carried.seen))
-        self._seen_direct = dict.fromkeys(map(_mark, journal.carried.seen_direct))
+        self._seen = dict.fromkeys(journal.carried.seen)
+        self._seen_direct = dict.fromkeys(journal.carried.seen_direct)
         self._until = journal.now
         self._is_over = True
         self._timer: Any = None
         self._has_one_timer = len(self._names) > 1 and journal.ctx.is_patched(ONE_TIMER)
         self._limits: dict[str, datetime] = {}
         self._received: dict[str, list[Any]] = journal.ctx._received_events
-        journal.leftovers = weakref.WeakMethod(self._leftovers)  # they would hold each other, long after the turn
+        journal.leftovers = self._leftovers
 
     def wait_until(self, deadline: datetime, grace: timedelta = AT_ONCE) -> None:
         """From now on `next` gives up at `deadline` plus `grace`; what has come by then is given before, even if that has passed."""
@@ -134,9 +132,8 @@ class Mailbox:
             for payload in self._arrived(name):
                 event = RaisedEvent.from_engine(self._journal.case.instance_id, name, payload)
                 seen = self._seen_direct if event.seq is None else self._seen
-                mark = _mark(event.identity)
-                if mark not in seen:
-                    seen[mark] = None
+                if event.identity not in seen:
+                    seen[event.identity] = None
                     arrived.append(event)
         self._kept += sorted(arrived, key=lambda event: (not event.again, event.seq is None, event.seq or 0))
 
@@ -158,7 +155,3 @@ class Mailbox:
         self._collect()
         left, self._kept = self._kept, []
         return left
-
-
-def _mark(identity: str) -> str:
-    return identity[:MARK_CHARACTERS]
