@@ -75,6 +75,15 @@ def test_what_comes_one_by_one_is_taken_once_and_in_order_over_all_runs(watch: W
     assert (run.result, run.runs) == (list(range(1, 10)), 5)
 
 
+def test_what_earlier_runs_were_given_is_carried_by_the_identities_that_the_ledger_has(watch: Watch) -> None:
+    """The reconciler compares them: what is missing here is raised again."""
+    run = watch()
+    for number in range(1, 4):
+        run.raise_event(*event(number))
+    assert _input_of(run).seen == [event(number)[1]["identity"] for number in range(1, 3)]
+    run.raise_event(*event(4, "stop"))
+
+
 def test_what_comes_in_the_same_turn_is_the_next_runs(watch: Watch) -> None:
     """Also of a name for which the ended run still waited: that wait would have swallowed it."""
     run = watch()
