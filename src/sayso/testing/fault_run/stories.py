@@ -201,7 +201,8 @@ def powerless(story: Story) -> None:
 def contradicted(story: Story) -> None:
     """Two different purchases under one id."""
     event_id = _purchase(story)
-    _purchase(story, product="Telephone", event_id=event_id)
+    # The contract does not know the note: whichever of the two opens the case, the decision was signed for that request.
+    _purchase(story, note="urgent", event_id=event_id)
     _decide(story)
     _pay(story)
 
