@@ -7,6 +7,7 @@ with the number of times that its key was sent.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import sqlite3
@@ -50,6 +51,7 @@ WITNESS = """FROM answers WHERE performed AND seq > :after
 
 BOOKS = """FROM subjects WHERE (:resource IS NULL OR resource = :resource) AND (:subject IS NULL OR subject = :subject)
     AND (:matter IS NULL OR matter = :matter) ORDER BY resource, subject, matter"""
+GATHER_SECONDS = 0.001
 DONE = {resource.name: resource.done for resource in RESOURCES}
 
 
@@ -124,6 +126,7 @@ class EffectStore:
 
     def __init__(self, data_dir: Path, channels: tuple[str, ...] = ()) -> None:
         self._channels = channels
+        self._waiting: list[tuple[Command, asyncio.Future[Answer]]] = []
         data_dir.mkdir(parents=True, exist_ok=True)
         self._database = sqlite3.connect(data_dir / "partners.db", isolation_level=None, timeout=10, check_same_thread=False)
         self._database.row_factory = sqlite3.Row
@@ -131,16 +134,42 @@ class EffectStore:
         self._database.execute("PRAGMA synchronous = FULL")
         self._database.executescript(SCHEMA + ANNOUNCEMENTS)
 
-    def perform(self, command: Command) -> Answer:
-        """Perform the command, or give the stored answer of its key; `KeyReusedError` if the key meant something else."""
-        with self._transaction():
-            known = self._database.execute("SELECT digest, answer FROM answers WHERE key = ?", (command.key,)).fetchone()
-            if known is None:
-                return Answer(self._perform_first(command), replayed=False)
-            if known["digest"] != command.digest:
-                raise KeyReusedError
-            self._database.execute("UPDATE answers SET calls = calls + 1 WHERE key = ?", (command.key,))
-            return Answer(json.loads(known["answer"]), replayed=True)
+    async def perform(self, command: Command) -> Answer:
+        """Perform the command, or give the stored answer of its key; `KeyReusedError` if the key meant something else.
+
+        Commands that come within a millisecond share a transaction; each is answered after its commit.
+        """
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Answer] = loop.create_future()
+        self._waiting.append((command, answer))
+        if len(self._waiting) == 1:
+            loop.call_later(GATHER_SECONDS, self._perform_waiting)
+        return await answer
+
+    def _perform_waiting(self) -> None:
+        batch, self._waiting = self._waiting, []
+        outcomes: list[Answer | Exception]
+        try:
+            with self._transaction():
+                outcomes = [self._perform_one(command) for command, _ in batch]
+        except Exception as error:  # noqa: BLE001 - nothing was committed: everyone who waits must know
+            outcomes = [error] * len(batch)
+        for (_, answer), outcome in zip(batch, outcomes, strict=True):
+            if answer.done():
+                continue  # its caller has gone
+            if isinstance(outcome, Exception):
+                answer.set_exception(outcome)
+            else:
+                answer.set_result(outcome)
+
+    def _perform_one(self, command: Command) -> Answer | KeyReusedError:
+        known = self._database.execute("SELECT digest, answer FROM answers WHERE key = ?", (command.key,)).fetchone()
+        if known is None:
+            return Answer(self._perform_first(command), replayed=False)
+        if known["digest"] != command.digest:
+            return KeyReusedError()
+        self._database.execute("UPDATE answers SET calls = calls + 1 WHERE key = ?", (command.key,))
+        return Answer(json.loads(known["answer"]), replayed=True)
 
     def _perform_first(self, command: Command) -> dict[str, Any]:
         before = self._status(command)

@@ -90,9 +90,8 @@ def _performer(store: EffectStore, faults: Faults, resource: Resource, *, undo: 
             raise HTTPException(400, str(error)) from error
         if fault.before:
             raise _unavailable(fault.before, resource)
-        # On the event loop on purpose: it makes all writers one queue, and a commit is short.
         try:
-            answer = store.perform(Command(key, resource, undo, subject, body.get("case", ""), body))
+            answer = await store.perform(Command(key, resource, undo, subject, body.get("case", ""), body))
         except KeyReusedError as error:
             raise HTTPException(422, f"Idempotency-Key {key} was used before, with another request") from error
         if fault.after:
