@@ -50,6 +50,7 @@ def _lines(result: Result) -> Iterator[str]:
     yield f"# Fault run on {terms.broker} and {terms.ledger}, seed {terms.seed}"
     yield ""
     command = f"--broker {terms.broker} --ledger {terms.ledger} --minutes {terms.seconds / 60:g} --seed {terms.seed}"
+    command += f" --every {terms.strike_every_seconds:g}"
     yield f'`make faults FAULTS="{command} --replicas {terms.replicas}"`, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC,'
     yield f"{platform.machine()} with {os.cpu_count()} cores, load average {os.getloadavg()[2]:.1f} (15 minutes)."
     yield ""
