@@ -19,13 +19,11 @@ from sayso.contracts.workflow_io import CaseInput, TakeInput
 from sayso.errors import RefusedError
 from sayso_worker.workflows.journal import STEP_RETRIES, Yields
 
-OURS = "sayso_worker."
 Workflow = Callable[[DaprWorkflowContext, Any], Yields]
 
 
 def with_front_door(name: str, workflow: Workflow) -> Workflow:
-    """The workflow, startable both ways. One of ours gets the input as it was validated here, another one its JSON."""
-    is_ours = workflow.__module__.startswith(OURS)
+    """The workflow, startable both ways."""
 
     def enter(ctx: DaprWorkflowContext, raw: Any) -> Yields:
         given = _decoded(raw)
@@ -36,10 +34,9 @@ def with_front_door(name: str, workflow: Workflow) -> Workflow:
             if "refused" in answer:
                 raise RefusedError(answer["refused"])
             given = answer["taken"]
-            case_input = CaseInput.model_validate(given)
         elif not is_run_of(ctx.instance_id, case_input.case.instance_id):
             raise RefusedError(f"this input belongs to another case: {case_input.case.instance_id}")
-        return (yield from workflow(ctx, case_input if is_ours else given))
+        return (yield from workflow(ctx, given))
 
     enter.__name__ = name
     enter.__doc__ = workflow.__doc__
