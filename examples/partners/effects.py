@@ -148,12 +148,7 @@ class EffectStore:
 
     def _perform_waiting(self) -> None:
         batch, self._waiting = self._waiting, []
-        outcomes: list[Answer | Exception]
-        try:
-            with self._transaction():
-                outcomes = [self._perform_one(command) for command, _ in batch]
-        except Exception as error:  # noqa: BLE001 - nothing was committed: everyone who waits must know
-            outcomes = [error] * len(batch)
+        outcomes = self._perform_together([command for command, _ in batch])
         for (_, answer), outcome in zip(batch, outcomes, strict=True):
             if answer.done():
                 continue  # its caller has gone
@@ -161,6 +156,16 @@ class EffectStore:
                 answer.set_exception(outcome)
             else:
                 answer.set_result(outcome)
+
+    def _perform_together(self, commands: list[Command]) -> list[Answer | Exception]:
+        """All in one transaction; when that fails, each in its own, so that one which cannot be performed takes no other with it."""
+        try:
+            with self._transaction():
+                return [self._perform_one(command) for command in commands]
+        except Exception as error:  # noqa: BLE001 - its caller must know, whatever it is
+            if len(commands) == 1:
+                return [error]
+            return [outcome for command in commands for outcome in self._perform_together([command])]
 
     def _perform_one(self, command: Command) -> Answer | KeyReusedError:
         known = self._database.execute("SELECT digest, answer FROM answers WHERE key = ?", (command.key,)).fetchone()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from itertools import count
 from pathlib import Path
 from threading import Event
@@ -11,7 +13,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from partner_process import PartnerProcess
+from partner_process import PROJECT, PartnerProcess
 
 NUMBERS = count()
 UNDOABLE = [
@@ -304,3 +306,22 @@ def test_rules_strike_one_do_or_undo_of_one_subject_so_often(own: PartnerProcess
     assert shown[1].json()["detail"] == "Dashboard service unavailable"
     assert own.put("/faults", []).json() == {"rules": 0}
     assert own.put("/faults", [{"resource": "hotels", "sttus": 503}]).status_code == 422
+
+
+def test_what_cannot_be_performed_takes_nothing_with_it_that_came_in_the_same_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The three share a transaction; SQLite takes no unpaired surrogate."""
+    monkeypatch.syspath_prepend(str(PROJECT / "examples" / "partners"))
+    effects, resources = import_module("effects"), import_module("resources")
+    store = effects.EffectStore(tmp_path)
+    (kind,) = [each for each in resources.RESOURCES if each.name == "orders"]
+    commands = [effects.Command(name, kind, False, name, "", {}) for name in ("first", "\ud800", "third")]
+
+    async def all_at_once() -> list[Any]:
+        return await asyncio.gather(*map(store.perform, commands), return_exceptions=True)
+
+    first, bad, third = asyncio.run(all_at_once())
+    store.close()
+    assert (first.body["status"], third.body["status"]) == ("placed", "placed")
+    assert isinstance(bad, UnicodeEncodeError)
