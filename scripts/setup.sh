@@ -15,10 +15,11 @@ fi
 command -v "$python" >/dev/null || { echo "error: $python is missing; install Python 3.11 or newer, or set PYTHON" >&2; exit 2; }
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
   echo "error: $python is $("$python" --version 2>&1); Sayso needs Python 3.11 or newer (set PYTHON)" >&2; exit 2; }
-echo "setup: virtual environment in .venv, of $python ($("$python" --version 2>&1))" >&2
 if [ ! -x .venv/bin/python ]; then
+  echo "setup: virtual environment in .venv, of $python" >&2
   "$python" -m venv .venv || { echo "error: python3-venv is missing; install it (Debian: apt-get install python3-venv)" >&2; exit 2; }
 fi
+echo "setup: .venv has $(.venv/bin/python --version)" >&2
 .venv/bin/python -m pip --version >/dev/null 2>&1 || .venv/bin/python -m ensurepip -q
 [ -x .venv/bin/uv ] || .venv/bin/python -m pip install -q --disable-pip-version-check "uv>=0.9"
 echo "setup: installing the locked packages" >&2
