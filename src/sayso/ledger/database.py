@@ -32,6 +32,8 @@ from sayso.ledger.turn import Turn
 T = TypeVar("T")
 GROUP_COMMIT_MAX = 256
 CONFLICT_RETRIES = 8
+CONFLICT_PAUSE_SECONDS = 0.005
+"""Before the second try; doubled each time, 1.3 seconds in all."""
 BUSY_TIMEOUT_MS = 30_000
 SERVER_TIMEOUTS: Mapping[str, int] = MappingProxyType(
     {
@@ -170,7 +172,7 @@ class Ledger:
             except _ConflictError as error:
                 if attempt == CONFLICT_RETRIES - 1 and isinstance(error.__cause__, IntegrityError):
                     raise error.__cause__ from None  # nobody else was first: our own rows contradict each other
-                time.sleep(0.005 * 2**attempt)
+                time.sleep(CONFLICT_PAUSE_SECONDS * 2**attempt)  # the other transaction ends meanwhile
         raise TransientError("the ledger's transactions keep colliding; try again")
 
     def _now_ms(self, connection: Connection) -> int:
@@ -345,7 +347,7 @@ def _together(driver: Any, transaction: Transaction, works: list[Work[Any]]) -> 
     answers: list[Answer] = []
     try:
         answers = [(work(transaction), None) for work in works]
-    except Exception:
+    except Exception:  # whose it is, and what it says, shows when each is worked apart
         if not driver.in_transaction:
             raise  # a full disk: SQLite has undone the whole transaction
         driver.execute("ROLLBACK TO together")
