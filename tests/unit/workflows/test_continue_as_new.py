@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from sayso.contracts.workflow_io import RECORDED_AT, Carried, CaseInput, CaseRef, Plan, RaisedEvent
+from sayso.contracts.cases import Outcome
+from sayso.contracts.workflow_io import RECORDED_AT, Carried, CaseInput, CaseRef, Closing, Plan, RaisedEvent
 from sayso.testing.workflow_run import WorkflowRun
 from sayso_worker.workflows.journal import Journal, Yields
 from sayso_worker.workflows.mailbox import DIRECT_MAX, Mailbox
@@ -171,3 +172,20 @@ def _input_of(run: WorkflowRun) -> Carried:
     """What the latest run got from the one before it."""
     (started,) = [one for one in run.history if one.HasField("executionStarted")]
     return CaseInput.model_validate_json(started.executionStarted.input.value).carried or Carried()
+
+
+def test_what_is_left_in_a_mailbox_that_nobody_kept_is_refused_when_the_case_ends() -> None:
+    def first_tick(journal: Journal) -> Yields:
+        mailbox = Mailbox(journal, ["tick", "tock"])
+        mailbox.wait_until(journal.now + timedelta(days=1))
+        return (yield from mailbox.next(["tick"]))
+
+    def watch(ctx: Any, raw: dict[str, Any]) -> Yields:
+        journal = Journal(ctx, CaseInput.model_validate(raw))
+        journal.use((yield from first_tick(journal)))
+        yield from journal.close(Closing(outcome=Outcome.APPROVED, result="seen"))
+
+    activities = {"close_case": lambda _ctx, _step: {}}
+    run = WorkflowRun(watch, INPUT.model_dump(mode="json"), activities, instance_id=CASE.instance_id, start=START)
+    run.raise_events(("tock", {"number": 1}), ("tick", {"number": 2}))
+    assert run.calls[-1].input["refused"] == [{"seq": None, "reason": "the case ended without using it"}]
